@@ -1,0 +1,1 @@
+"""Controller daemon of a smart waste bin."""

@@ -1,0 +1,180 @@
+"""Every setting of the daemon: name, unit, default, bounds and reason. Sections are handed to the part that they configure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from bin_daemon.domain import Category  # noqa: TC001 - pydantic resolves it at run time
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A table of the config file: unknown keys are errors, values never change after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BinSettings(Section):
+    """Who this bin is."""
+
+    id: str = Field("bin-1", pattern=r"^[a-z0-9_-]{1,32}$", description="Name in MQTT topics: a-z, 0-9, _ and -.")
+    name: str = Field("", max_length=80, description="Name for people; empty: the id.")
+
+
+class CameraSettings(Section):
+    """Where frames come from."""
+
+    source: str = Field("sim:bin", description="v4l2:/dev/v4l/by-id/..., file:CLIP, dir:FOLDER, sim:WORLD?seed=1 or pkg.module:Class")
+    width: int = Field(1280, ge=64, le=7680, description="Wanted frame width, pixels.")
+    height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
+    fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
+    pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
+    read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
+    max_age_ms: float = Field(150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers).")
+    frozen_frames: int = Field(30, ge=2, description="This many bit-identical frames in a row mean a dead camera.")
+    loop: bool = Field(False, description="file: and dir: start again at their end.")
+
+
+class PlacementSettings(Section):
+    """When an item counts as placed."""
+
+    roi: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
+        (0.0, 0.0, 1.0, 1.0), description="Region of interest: x, y, width, height as fractions of the frame."
+    )
+    settle_ms: float = Field(400.0, ge=50, le=5000, description="This long without motion before an item counts as settled.")
+    motion_grey: float = Field(12.0, gt=0, le=255, description="Grey-level change between frames that counts as motion.")
+    motion_area_frac: Fraction = Field(0.002, description="Share of the region that must move to count as motion.")
+    item_grey: float = Field(14.0, gt=0, le=255, description="Grey-level difference to the empty tray that counts as item.")
+    item_area_frac: Fraction = Field(0.003, description="Smallest item, as a share of the region.")
+    clear_ms: float = Field(300.0, ge=0, description="The tray must look empty this long before the next item counts.")
+    background_s: float = Field(20.0, gt=0, description="Time constant of the empty-tray model, seconds.")
+    dark_grey: float = Field(16.0, ge=0, le=255, description="Mean grey below this: too dark to judge.")
+    bright_grey: float = Field(245.0, ge=0, le=255, description="Mean grey above this: too bright to judge.")
+    flat_std: float = Field(2.0, ge=0, description="Grey spread below this: the lens is covered.")
+    views: int = Field(1, ge=1, le=8, description="Frames of one placement to classify and average.")
+
+
+class ModelSettings(Section):
+    """Which model judges, and how it runs."""
+
+    bundle: Path | None = Field(None, description="Bundle folder; empty: the active bundle of the state directory.")
+    engine: Literal["auto", "torch", "onnx"] = Field("auto", description="auto: CUDA torch where there is a GPU, else ONNX Runtime.")
+    threads: int = Field(0, ge=0, le=64, description="Inference threads; 0: cores - 1, at least one.")
+    label_overrides: dict[str, Category] = Field(
+        default_factory=dict, description="Site rule: label or index -> category, applied where labels are summed."
+    )
+
+
+class PolicySettings(Section):
+    """When the model's word is good enough to open a lid."""
+
+    min_probability: dict[Category, Fraction] = Field(
+        default_factory=lambda: {
+            Category.RECYCLABLE: 0.55,
+            Category.KITCHEN: 0.55,
+            Category.HAZARDOUS: 0.5,
+            Category.OTHER: 0.45,
+        },
+        description="Least probability per category.",
+    )
+    min_margin: Fraction = Field(0.1, description="Least lead over the second category.")
+    cost: dict[Category, dict[Category, float]] = Field(
+        default_factory=dict, description="cost.TRUE.SORTED: price of a mistake; empty: the built-in asymmetric matrix."
+    )
+    unsure_category: Category | None = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
+    cooldown_ms: float = Field(1000.0, ge=0, description="Rest between two openings.")
+    hold_ms: int = Field(2500, ge=200, le=10000, description="How long a lid stays open.")
+    start_within_ms: int = Field(1500, ge=100, le=10000, description="A lid that could not start by then stays shut.")
+    full_frac: Fraction = Field(0.95, description="Fill level at which a compartment counts as full.")
+    manual_timeout_s: float = Field(300.0, gt=0, description="manual and maintenance modes end after this long.")
+
+
+class LidSettings(Section):
+    """One lid: its number on the bin and what goes in."""
+
+    lid: int = Field(ge=1, le=16, description="Number printed on the bin, from 1.")
+    category: Category
+    hold_ms: int | None = Field(None, ge=200, le=10000, description="Overrides policy.hold_ms for this lid.")
+    empty_mm: int | None = Field(None, ge=50, le=5000, description="Fill sensor reading of the empty compartment, mm.")
+    full_mm: int | None = Field(None, ge=20, le=5000, description="Fill sensor reading of the full compartment, mm.")
+
+
+class ControllerSettings(Section):
+    """The servo controller's serial line."""
+
+    port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
+    baud: int = Field(115200, ge=9600, le=1_000_000)
+    telemetry_ms: int = Field(500, ge=50, le=10000, description="Wanted telemetry period while idle.")
+
+
+class MqttSettings(Section):
+    """The broker. Empty host: events stay in the journal, nothing is published."""
+
+    host: str = Field("", description="Broker name or address; empty: no MQTT.")
+    port: int = Field(1883, ge=1, le=65535)
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    base: str = Field("smartbin", pattern=r"^[^/#+\s][^#+\s]*$", description="Topic base before /<bin_id>.")
+    client_id: str = Field("", max_length=64, description="Empty: smartbin-<bin_id>.")
+    keepalive_s: int = Field(30, ge=2, le=600)
+    state_interval_s: float = Field(60.0, gt=0, description="state and health are sent at least this often.")
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class JournalSettings(Section):
+    """Journal and outbox on disk."""
+
+    max_rows: int = Field(100_000, ge=100, description="Unsent events kept; the oldest beyond are dropped and counted.")
+    max_age_days: float = Field(30.0, gt=0, description="Sent rows are kept this long.")
+
+
+class ServiceSettings(Section):
+    """Life as a service."""
+
+    state_dir: Path = Field(Path("/var/lib/bin-daemon"), description="Journal, models, caches.")
+    runtime_dir: Path = Field(Path("/run/bin-daemon"), description="Control socket and lock.")
+    ready_timeout_s: float = Field(60.0, gt=0, description="READY after this long even when degraded.")
+    stale_s: float = Field(10.0, gt=0, description="A worker without a sign of life for this long stops the watchdog.")
+
+
+class LogSettings(Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "human", "json"] = Field("auto", description="auto: human in a terminal, JSON under systemd.")
+
+
+class PrivacySettings(Section):
+    """What leaves the bin."""
+
+    publish_images: bool = Field(False, description="Publish the last item's picture; snapshot works only when true.")
+
+
+class Settings(Section):
+    """The whole configuration file."""
+
+    config_version: Literal[1] = 1
+    bin: BinSettings = BinSettings()
+    camera: CameraSettings = CameraSettings()
+    placement: PlacementSettings = PlacementSettings()
+    model: ModelSettings = ModelSettings()
+    policy: PolicySettings = PolicySettings()
+    lids: tuple[LidSettings, ...] = (
+        LidSettings(lid=1, category=Category.RECYCLABLE),
+        LidSettings(lid=2, category=Category.KITCHEN),
+        LidSettings(lid=3, category=Category.HAZARDOUS),
+        LidSettings(lid=4, category=Category.OTHER),
+    )
+    controller: ControllerSettings = ControllerSettings()
+    mqtt: MqttSettings = MqttSettings()
+    journal: JournalSettings = JournalSettings()
+    service: ServiceSettings = ServiceSettings()
+    log: LogSettings = LogSettings()
+    privacy: PrivacySettings = PrivacySettings()

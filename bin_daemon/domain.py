@@ -1,0 +1,253 @@
+"""The words that everybody shares: what flows along the line, frozen, with the unit in the name.
+
+Times called ``t_s`` are seconds of one monotonic clock (``time.monotonic``); a wall-clock time is called ``at``
+and is UTC. Lids are numbered from 1, as printed on the bin; only the wire counts from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""uint8, H x W x 3 in BGR order where the name says ``bgr``, H x W where it says ``grey``."""
+
+Box = tuple[int, int, int, int]
+"""(x, y, width, height) in full-frame pixels."""
+
+
+class Category(str, Enum):
+    """The four national categories of household waste."""
+
+    RECYCLABLE = "recyclable"
+    KITCHEN = "kitchen"
+    HAZARDOUS = "hazardous"
+    OTHER = "other"
+
+
+class Mode(str, Enum):
+    """What the bin may do of its own accord, and who may open a lid by hand."""
+
+    AUTO = "auto"
+    """Items are sorted; a remote manual open is allowed."""
+    PAUSED = "paused"
+    """No item opens a lid; a manual open is allowed."""
+    MANUAL = "manual"
+    """As paused, and ends by itself: for a person who opens lids from a dashboard."""
+    MAINTENANCE = "maintenance"
+    """Hands may be inside: only the local control socket may open a lid. Ends by itself."""
+
+
+class Sight(str, Enum):
+    """Whether the camera's picture can be trusted."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    COVERED = "covered"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of the camera.
+
+    ``grey8`` is uint8, H/8 x W/8 (rounded up), for watching; ``decode`` gives uint8 H x W x 3 BGR for the few frames that
+    are classified and may raise `bin_daemon.errors.DeviceError` when the buffer is damaged.
+    """
+
+    seq: int
+    t_s: float
+    width: int
+    height: int
+    grey8: Image
+    decode: Callable[[], Image] = field(repr=False, compare=False)
+
+    def bgr(self) -> Image:
+        """The full picture, uint8 H x W x 3, BGR; decoded on demand."""
+        return self.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One item that came to rest on the tray: ``frames`` are the views to classify (at least one, oldest first)."""
+
+    id: str
+    """UUIDv7, also the id of the event that will tell of this item."""
+    t_s: float
+    """Capture time of the frame on which the item counted as settled."""
+    frames: tuple[Frame, ...]
+    box: Box
+    settled_ms: float
+    """From the first still frame of the item to ``t_s``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """One fine label with its index in the model and its probability 0..1."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the model makes of one placement. ``category`` is None when the model could not say (``reason`` tells why)."""
+
+    category: Category | None
+    category_probs: Mapping[Category, float]
+    top5: tuple[LabelScore, ...]
+    margin: float
+    """Probability of the best category less that of the second, 0..1."""
+    agreement: float
+    """Share of the frames whose own best category is the common one, 0..1."""
+    model_id: str
+    took_ms: float
+    t_s: float
+    """When the result was there."""
+    reason: str = ""
+
+    @property
+    def label(self) -> str | None:
+        """The most probable fine label of the winning category's model output, None when there is none."""
+        return self.top5[0].label if self.top5 else None
+
+    @property
+    def probability(self) -> float:
+        """Probability of ``category``, 0 when there is none."""
+        return 0.0 if self.category is None else self.category_probs[self.category]
+
+
+class LidPosition(str, Enum):
+    """Where a lid is, as far as the controller knows."""
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    FAULT = "fault"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class LidState:
+    """One lid as last reported. ``full_frac`` is 0 (empty) to 1 (full), None when nothing measures it."""
+
+    lid: int
+    position: LidPosition
+    full_frac: float | None = None
+    closed_t_s: float | None = None
+    """When the last motion ended; None when it has not moved since start."""
+
+
+@dataclass(frozen=True, slots=True)
+class LidsState:
+    """All lids at one moment, and whether the controller answers."""
+
+    connected: bool
+    lids: Mapping[int, LidState] = field(default_factory=dict)
+    stopped: bool = False
+    """A stop (mushroom switch or software latch) is in force."""
+    voltage_ok: bool = True
+    capabilities: frozenset[str] = frozenset()
+
+    @property
+    def all_closed(self) -> bool:
+        """True when the controller answers and every lid is known to be shut."""
+        return self.connected and all(x.position is LidPosition.CLOSED for x in self.lids.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRequest:
+    """Ask the policy which lid an item deserves."""
+
+    id: str
+    verdict: Classification
+    mode: Mode = Mode.AUTO
+    sight: Sight = Sight.OK
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRequest:
+    """Ask the policy to open one lid by hand. ``local`` is True for the control socket, False for MQTT."""
+
+    id: str
+    lid: int
+    mode: Mode = Mode.AUTO
+    local: bool = False
+    hold_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LidCommand:
+    """Open one lid; the command carries its own end."""
+
+    lid: int
+    category: Category | None
+    """None for a manual open."""
+    hold_ms: int
+    start_within_ms: int
+    action_id: int
+    """1..2**32 - 1, persisted with the journal row; the controller executes an action id at most once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy says, and why. ``command`` is None when all lids stay shut."""
+
+    reason: str
+    """One of the policy's reason codes, for machines."""
+    text: str
+    """The same for people, with the numbers that decided."""
+    command: LidCommand | None
+    category: Category | None = None
+    """The category that the item was sorted as; None when unsure or manual."""
+    unsure: bool = False
+
+
+class Outcome(str, Enum):
+    """How one decision ended physically."""
+
+    CLOSED = "closed"
+    """Opened and shut again."""
+    REFUSED = "refused"
+    """Not opened: the policy or the controller said no."""
+    OBSTRUCTED = "obstructed"
+    FAULT = "fault"
+    NO_REPLY = "no_reply"
+    UNCONFIRMED = "unconfirmed"
+    """Sent to a controller that does not acknowledge."""
+    UNSURE_KEPT_SHUT = "unsure_kept_shut"
+    INTERRUPTED = "interrupted"
+    """The daemon or the controller died in between; nothing was repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class LidReport:
+    """What physically happened to one command. Every accepted or refused command ends in exactly one report."""
+
+    action_id: int
+    outcome: Outcome
+    code: str = ""
+    """The controller's own word for it (RESULT or EVENT name), for people."""
+    open_ms: float | None = None
+    """From OPENED to CLOSED as the controller reported them; None when it never opened."""
+    wire_ms: float | None = None
+    """From `open()` being called to the controller's acceptance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something a person may have to mend. ``code`` is stable; ``fix`` is one sentence a technician can act on."""
+
+    code: str
+    severity: str
+    """warning or error."""
+    text: str
+    fix: str

@@ -1,0 +1,1 @@
+"""Wire protocol of the lid controller; usable alone by any host."""
