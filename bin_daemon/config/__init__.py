@@ -1,1 +1,39 @@
-"""TODO."""
+"""The configuration: every setting, where each value came from, and errors that name file, line and remedy."""
+
+from __future__ import annotations
+
+from bin_daemon.config.load import Loaded, load, load_settings
+from bin_daemon.config.settings import (
+    BinSettings,
+    CameraSettings,
+    ControllerSettings,
+    JournalSettings,
+    LidSettings,
+    LogSettings,
+    ModelSettings,
+    MqttSettings,
+    PlacementSettings,
+    PolicySettings,
+    PrivacySettings,
+    ServiceSettings,
+    Settings,
+)
+
+__all__ = [
+    "BinSettings",
+    "CameraSettings",
+    "ControllerSettings",
+    "JournalSettings",
+    "LidSettings",
+    "Loaded",
+    "LogSettings",
+    "ModelSettings",
+    "MqttSettings",
+    "PlacementSettings",
+    "PolicySettings",
+    "PrivacySettings",
+    "ServiceSettings",
+    "Settings",
+    "load",
+    "load_settings",
+]

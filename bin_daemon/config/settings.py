@@ -7,9 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from bin_daemon.domain import Category  # noqa: TC001 - pydantic resolves it at run time
+from bin_daemon.domain import Category
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+HOLD_MS_MIN = 200
+"""Shorter, and the flap would fall on the item."""
+HOLD_MS_MAX = 10_000
+"""The device's own clamp; a lid held longer belongs to maintenance."""
 
 
 class Section(BaseModel):
@@ -28,13 +33,17 @@ class BinSettings(Section):
 class CameraSettings(Section):
     """Where frames come from."""
 
-    source: str = Field("sim:bin", description="v4l2:/dev/v4l/by-id/..., file:CLIP, dir:FOLDER, sim:WORLD?seed=1 or pkg.module:Class")
+    source: str = Field(
+        "sim:bin", description="v4l2:/dev/v4l/by-id/..., file:CLIP, dir:FOLDER, sim:WORLD?seed=1 or pkg.module:Class"
+    )
     width: int = Field(1280, ge=64, le=7680, description="Wanted frame width, pixels.")
     height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
     fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
     pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
-    max_age_ms: float = Field(150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers).")
+    max_age_ms: float = Field(
+        150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers)."
+    )
     frozen_frames: int = Field(30, ge=2, description="This many bit-identical frames in a row mean a dead camera.")
     loop: bool = Field(False, description="file: and dir: start again at their end.")
 
@@ -45,10 +54,16 @@ class PlacementSettings(Section):
     roi: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 1.0, 1.0), description="Region of interest: x, y, width, height as fractions of the frame."
     )
-    settle_ms: float = Field(400.0, ge=50, le=5000, description="This long without motion before an item counts as settled.")
-    motion_grey: float = Field(12.0, gt=0, le=255, description="Grey-level change between frames that counts as motion.")
+    settle_ms: float = Field(
+        400.0, ge=50, le=5000, description="This long without motion before an item counts as settled."
+    )
+    motion_grey: float = Field(
+        12.0, gt=0, le=255, description="Grey-level change between frames that counts as motion."
+    )
     motion_area_frac: Fraction = Field(0.002, description="Share of the region that must move to count as motion.")
-    item_grey: float = Field(14.0, gt=0, le=255, description="Grey-level difference to the empty tray that counts as item.")
+    item_grey: float = Field(
+        14.0, gt=0, le=255, description="Grey-level difference to the empty tray that counts as item."
+    )
     item_area_frac: Fraction = Field(0.003, description="Smallest item, as a share of the region.")
     clear_ms: float = Field(300.0, ge=0, description="The tray must look empty this long before the next item counts.")
     background_s: float = Field(20.0, gt=0, description="Time constant of the empty-tray model, seconds.")
@@ -62,7 +77,9 @@ class ModelSettings(Section):
     """Which model judges, and how it runs."""
 
     bundle: Path | None = Field(None, description="Bundle folder; empty: the active bundle of the state directory.")
-    engine: Literal["auto", "torch", "onnx"] = Field("auto", description="auto: CUDA torch where there is a GPU, else ONNX Runtime.")
+    engine: Literal["auto", "torch", "onnx"] = Field(
+        "auto", description="auto: CUDA torch where there is a GPU, else ONNX Runtime."
+    )
     threads: int = Field(0, ge=0, le=64, description="Inference threads; 0: cores - 1, at least one.")
     label_overrides: dict[str, Category] = Field(
         default_factory=dict, description="Site rule: label or index -> category, applied where labels are summed."
@@ -85,11 +102,17 @@ class PolicySettings(Section):
     cost: dict[Category, dict[Category, float]] = Field(
         default_factory=dict, description="cost.TRUE.SORTED: price of a mistake; empty: the built-in asymmetric matrix."
     )
-    unsure_category: Category | None = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
+    unsure_category: Category | None = Field(
+        Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut."
+    )
     cooldown_ms: float = Field(1000.0, ge=0, description="Rest between two openings.")
-    hold_ms: int = Field(2500, ge=200, le=10000, description="How long a lid stays open.")
+    hold_ms: int = Field(2500, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="How long a lid stays open.")
     start_within_ms: int = Field(1500, ge=100, le=10000, description="A lid that could not start by then stays shut.")
     full_frac: Fraction = Field(0.95, description="Fill level at which a compartment counts as full.")
+    when_full: Literal["other", "keep_shut"] = Field(
+        "other",
+        description="Where recyclable and kitchen items go when their own lids cannot; hazardous never goes elsewhere.",
+    )
     manual_timeout_s: float = Field(300.0, gt=0, description="manual and maintenance modes end after this long.")
 
 
@@ -98,7 +121,9 @@ class LidSettings(Section):
 
     lid: int = Field(ge=1, le=16, description="Number printed on the bin, from 1.")
     category: Category
-    hold_ms: int | None = Field(None, ge=200, le=10000, description="Overrides policy.hold_ms for this lid.")
+    hold_ms: int | None = Field(
+        None, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="Overrides policy.hold_ms for this lid."
+    )
     empty_mm: int | None = Field(None, ge=50, le=5000, description="Fill sensor reading of the empty compartment, mm.")
     full_mm: int | None = Field(None, ge=20, le=5000, description="Fill sensor reading of the full compartment, mm.")
 
@@ -148,7 +173,9 @@ class LogSettings(Section):
     """What is logged and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "human", "json"] = Field("auto", description="auto: human in a terminal, JSON under systemd.")
+    format: Literal["auto", "human", "json"] = Field(
+        "auto", description="auto: human in a terminal, JSON under systemd."
+    )
 
 
 class PrivacySettings(Section):
