@@ -7,9 +7,9 @@ A message is the payload of one frame; `Frame` adds the header. Every message is
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 PROTO_MAJOR = 1
@@ -20,6 +20,8 @@ MAGIC = 0x4E454F42
 NO_LID = 255
 """The lid of an event that concerns the whole controller."""
 MAX_LIDS = 16
+SLOTS = 4
+"""Lid slots in one telemetry frame."""
 RETRANSMIT = 0x01
 RESERVED_BITS = 0x0E
 
@@ -204,19 +206,6 @@ JamMa = Annotated[int, Wire("H", "stall current, mA; 0 = not watched")]
 M = TypeVar("M", bound="Message")
 
 
-@lru_cache(maxsize=None)
-def wire_fields(cls: type[Message]) -> tuple[tuple[str, Wire], ...]:
-    """Name and `Wire` of each plain field of a message class, in wire order (the lid slots of telemetry are not among them)."""
-    hints = get_type_hints(cls, include_extras=True)
-    pairs = [(f.name, getattr(hints[f.name], "__metadata__", (None,))[0]) for f in fields(cls)]  # type: ignore[arg-type]
-    return tuple((name, wire) for name, wire in pairs if isinstance(wire, Wire))
-
-
-@lru_cache(maxsize=None)
-def _layout(cls: type[Message]) -> struct.Struct:
-    return struct.Struct("<" + "".join(wire.fmt for _, wire in wire_fields(cls)))
-
-
 class Message:
     """One payload. ``TYPE`` is the frame's type, ``CMD`` the first payload byte of a CMD or DIAG (None elsewhere)."""
 
@@ -231,24 +220,54 @@ class Message:
 
     def to_bytes(self) -> bytes:
         """The payload; raises struct.error where a number does not fit its field."""
-        values = [_to_wire(getattr(self, name), wire) for name, wire in wire_fields(type(self))]
         prefix = b"" if self.CMD is None else bytes([self.CMD])
-        return prefix + _layout(type(self)).pack(*values)
+        return prefix + _layout(type(self)).pack(*_values(self))
 
     @classmethod
     def from_bytes(cls: type[M], payload: bytes) -> M:
-        """Read a payload of this message; raises MessageError unless the length fits exactly."""
+        """Read a payload of this message; raises MessageError unless its length fits exactly."""
         if len(payload) != cls.size():
             raise MessageError(f"{cls.__name__} has {cls.size()} bytes, not {len(payload)}")
-        values = _layout(cls).unpack(payload[cls.CMD is not None :])
-        return cls(**{name: _from_wire(v, wire) for (name, wire), v in zip(wire_fields(cls), values, strict=True)})
+        return _build(cls, iter(_layout(cls).unpack(payload[cls.CMD is not None :])))
 
 
-def _to_wire(value: Any, wire: Wire) -> Any:
-    return wire.unknown if value is None else value
+def wire_fields(cls: type[Message]) -> tuple[tuple[str, Wire | None], ...]:
+    """Name and `Wire` of each field, in wire order; the four lid slots of telemetry have None."""
+    return _FIELDS[cls]
 
 
-def _from_wire(value: Any, wire: Wire) -> Any:
+def _read_fields(cls: type[Message]) -> tuple[tuple[str, Wire | None], ...]:
+    hints = get_type_hints(cls, include_extras=True)
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # every subclass is a dataclass
+    return tuple((name, getattr(hints[name], "__metadata__", (None,))[0]) for name in names)
+
+
+def _format(cls: type[Message]) -> str:
+    return "".join(SLOTS * _format(LidTelemetry) if wire is None else wire.fmt for _, wire in wire_fields(cls))
+
+
+def _layout(cls: type[Message]) -> struct.Struct:
+    return _LAYOUTS[cls]
+
+
+def _values(message: Message) -> Iterator[Any]:
+    for name, wire in wire_fields(type(message)):
+        value = getattr(message, name)
+        if wire is None:
+            for slot in value:
+                yield from _values(slot)
+        else:
+            yield wire.unknown if value is None else value
+
+
+def _build(cls: type[M], values: Iterator[Any]) -> M:
+    return cls(**{name: _field(wire, values) for name, wire in wire_fields(cls)})
+
+
+def _field(wire: Wire | None, values: Iterator[Any]) -> Any:
+    if wire is None:
+        return tuple(_build(LidTelemetry, values) for _ in range(SLOTS))
+    value = next(values)
     return None if wire.unknown is not None and value == wire.unknown else value
 
 
@@ -476,8 +495,6 @@ class LidTelemetry(Message):
 
 
 ABSENT = LidTelemetry(LidPhase.ABSENT, None, None, None, None)
-SLOTS = 4
-"""Lid slots in one telemetry frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,3 +524,87 @@ class TelemetryMore(Message):
     first_lid: Annotated[int, Wire("B", "lid of the first slot: 4, 8 or 12")]
     slots: tuple[LidTelemetry, LidTelemetry, LidTelemetry, LidTelemetry]
     pinch: Annotated[int | None, Wire("B", "pinch inputs, bit n = slot n; 255 = unknown", 0xFF)]
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    Hello,
+    Open,
+    Close,
+    StopNow,
+    StopLatch,
+    StopClear,
+    Jog,
+    Calibrate,
+    SetCal,
+    GetCal,
+    SetTelemetry,
+    Indicate,
+    Reboot,
+    EnterBootloader,
+    Ping,
+    HelloAck,
+    Result,
+    Event,
+    Telemetry,
+    Boot,
+    Pong,
+    Calibration,
+    TelemetryMore,
+)
+"""Every message of this version."""
+
+_FIELDS: dict[type[Message], tuple[tuple[str, Wire | None], ...]] = {
+    m: _read_fields(m) for m in (*MESSAGES, LidTelemetry)
+}
+_LAYOUTS = {m: struct.Struct("<" + _format(m)) for m in MESSAGES}
+_BY_ID: dict[tuple[int, int | None], type[Message]] = {(m.TYPE, m.CMD): m for m in MESSAGES}
+_WITH_CMD = (Type.CMD, Type.DIAG)
+_HEADER = struct.Struct("<BBHH")
+HEADER_SIZE = _HEADER.size
+
+
+class MajorError(MessageError):
+    """A frame of another protocol major: only its header can be understood."""
+
+    def __init__(self, type_id: int, major: int, session: int) -> None:
+        super().__init__(f"frame of protocol {major}, this end speaks {PROTO_MAJOR}")
+        self.type_id = type_id
+        self.major = major
+        self.session = session
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Header and message. ``session`` 0 = none."""
+
+    session: int
+    seq: int
+    message: Message
+    retransmit: bool = False
+
+    def to_body(self) -> bytes:
+        """The frame's body without CRC."""
+        flags = PROTO_MAJOR << 4 | (RETRANSMIT if self.retransmit else 0)
+        return _HEADER.pack(self.message.TYPE, flags, self.session, self.seq) + self.message.to_bytes()
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Frame:
+        """Read a body whose CRC was right and is cut off; raises MajorError or MessageError."""
+        if len(body) < HEADER_SIZE:
+            raise MessageError(f"a body has {HEADER_SIZE} bytes of header, not {len(body)}")
+        type_id, flags, session, seq = _HEADER.unpack_from(body)
+        if flags >> 4 != PROTO_MAJOR:
+            raise MajorError(type_id, flags >> 4, session)
+        if flags & RESERVED_BITS:
+            raise MessageError(f"reserved header bits set: 0x{flags:02X}")
+        payload = body[HEADER_SIZE:]
+        message = _message_class(type_id, payload)
+        return cls(session, seq, message.from_bytes(payload), bool(flags & RETRANSMIT))
+
+
+def _message_class(type_id: int, payload: bytes) -> type[Message]:
+    first = payload[0] if type_id in _WITH_CMD and payload else None
+    found = _BY_ID.get((type_id, first))
+    if found is None:
+        raise MessageError(f"no message of type 0x{type_id:02X}" + ("" if first is None else f", command {first}"))
+    return found
