@@ -1,0 +1,154 @@
+"""The classifier: frames of one placement in, one verdict out. A failure is a verdict too: unsure, with its reason."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bin_daemon.domain import Classification
+from bin_daemon.errors import BinError, ModelError
+from bin_daemon.model.bundle import read_bundle
+from bin_daemon.model.engine import default_threads, open_engine, wants_torch
+from bin_daemon.model.labels import CATEGORIES, CategorySums, probabilities
+from bin_daemon.model.onnx_file import ensure_onnx
+from bin_daemon.model.picture import read_picture
+from bin_daemon.model.preprocess import prepare_array, prepare_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bin_daemon.domain import Category, Placement
+    from bin_daemon.model.bundle import Bundle
+    from bin_daemon.model.engine import Engine
+
+TOP = 5
+GREY = 114
+"""Grey level of the warm-up picture; any would do."""
+
+
+class Classifier:
+    """`bin_daemon.pipeline.ClassifierPort` over one bundle and one engine; used by one thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        bundle: Bundle,
+        overrides: Mapping[str, Category] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self.bundle = bundle
+        self._sums = CategorySums(bundle.metadata.labels, overrides)
+        self._clock = clock
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """What `info` and `status` tell of the model: name, sha256 of the weights, number of labels, engine."""
+        metadata = self.bundle.metadata
+        return {
+            "name": metadata.id,
+            "sha256": self.bundle.sha256,
+            "labels": len(metadata.labels),
+            "engine": self.engine.name,
+        }
+
+    def warm_up(self) -> float:
+        """Judge a grey picture, so that the first item does not wait for lazy set-up; returns milliseconds.
+
+        Raises ModelError when the network cannot run, gives NaN, or has not one output for each label.
+        """
+        began = time.perf_counter()
+        side = self.bundle.metadata.preprocessing.resize_px
+        self._judge([prepare_array(np.full((side, side, 3), GREY, np.uint8), self.bundle.metadata.preprocessing)])
+        return _ms_since(began)
+
+    def classify(self, placement: Placement) -> Classification:
+        """Judge one placement: the mean over its frames. Never raises for a bad frame or model: unsure, with the reason."""
+        began = time.perf_counter()
+        batch: list[NDArray[np.float32]] = []
+        problems: list[str] = []
+        for frame in placement.frames:
+            try:
+                batch.append(prepare_array(frame.bgr(), self.bundle.metadata.preprocessing, placement.box))
+            except BinError as error:  # noqa: PERF203 - one to eight frames, each may fail alone
+                problems.append(f"frame {frame.seq}: {error}")
+        if not batch:
+            return self._unsure("; ".join(problems) or "the placement has no frames", began)
+        try:
+            return self._verdict(self._judge(batch), began)
+        except BinError as error:
+            return self._unsure(str(error), began)
+
+    def classify_picture(self, file: Path, top: int = TOP) -> Classification:
+        """Judge a picture file, with the ``top`` most probable labels; ModelError when it is no good picture."""
+        began = time.perf_counter()
+        image = prepare_picture(read_picture(file), self.bundle.metadata.preprocessing)
+        return self._verdict(self._judge([image]), began, top)
+
+    def _judge(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Probabilities, frames x labels."""
+        logits = self.engine.logits(np.concatenate(batch))
+        wanted = (len(batch), len(self.bundle.metadata.labels))
+        if logits.shape != wanted:
+            raise ModelError(
+                f"{self.bundle.path}: the network gave {logits.shape} logits, the labels ask for {wanted}",
+                hint="import the model again",
+            )
+        return probabilities(logits, self.bundle.metadata.temperature)
+
+    def _verdict(self, shares: NDArray[np.float64], began: float, top: int = TOP) -> Classification:
+        mean = shares.mean(axis=0)
+        sums = self._sums.sums(mean)
+        second, best = np.argsort(sums, kind="stable")[-2:]
+        own_best = self._sums.sums(shares).argmax(axis=1)
+        return Classification(
+            category=CATEGORIES[best],
+            category_probs={category: float(x) for category, x in zip(CATEGORIES, sums, strict=True)},
+            top5=self._sums.top(mean, top),
+            margin=float(sums[best] - sums[second]),
+            agreement=float((own_best == best).mean()),
+            model_id=self.bundle.metadata.id,
+            took_ms=_ms_since(began),
+            t_s=self._clock(),
+        )
+
+    def _unsure(self, reason: str, began: float) -> Classification:
+        return Classification(
+            category=None,
+            category_probs={},
+            top5=(),
+            margin=0.0,
+            agreement=0.0,
+            model_id=self.bundle.metadata.id,
+            took_ms=_ms_since(began),
+            t_s=self._clock(),
+            reason=reason,
+        )
+
+
+def open_classifier(
+    path: Path,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    overrides: Mapping[str, Category] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Classifier:
+    """Check the bundle in folder ``path`` and load it: ModelError for the bundle, ConfigError for an override of no label.
+
+    Where the ONNX engine is to run and the bundle has no good export, one is made first, in a process of its own.
+    """
+    bundle = read_bundle(path)
+    CategorySums(bundle.metadata.labels, overrides)  # before the slow part
+    if not wants_torch(engine):
+        ensure_onnx(bundle)
+    return Classifier(open_engine(bundle, engine, threads or default_threads()), bundle, overrides, clock)
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

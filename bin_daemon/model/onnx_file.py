@@ -1,0 +1,102 @@
+"""``model.onnx`` beside the weights, and its sidecar ``model.onnx.json``: from which weights, by what, and how well it agrees.
+
+An export can always be made again from the weights, so a missing, old or damaged one is mended by exporting.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bin_daemon.errors import ModelError
+from bin_daemon.model.weights import sha256_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bin_daemon.model.bundle import Bundle
+
+ONNX_FILE = "model.onnx"
+SIDECAR_FILE = "model.onnx.json"
+DATA_FILE = "model.onnx.data"
+"""External weights of networks that do not fit one protobuf (2 GB)."""
+INPUT_NAME = "image"
+OUTPUT_NAME = "logits"
+EXPORT_TIMEOUT_S = 1800
+"""ConvNeXt-Base takes under a minute on two cores; a Jetson Nano is 20 times slower."""
+
+
+class OnnxInfo(BaseModel):
+    """The sidecar."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = 1
+    architecture_id: str
+    """Digest of all that shapes the graph: weights, architecture and input size."""
+    sha256: dict[str, str]
+    opset: int
+    exporter: str
+    max_logit_difference: float
+    """Largest difference to torch's logits on the check pictures."""
+
+
+def checked_onnx(bundle: Bundle) -> Path:
+    """The exported file, after its digest and origin were checked; ModelError with the mend otherwise."""
+    hint = f"bin-daemon model activate {bundle.path} exports it again"
+    try:
+        info = OnnxInfo.model_validate_json((bundle.path / SIDECAR_FILE).read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"{bundle.path}: not exported to ONNX yet", hint=hint) from None
+    except OSError as error:
+        raise ModelError(f"{bundle.path / SIDECAR_FILE}: {error.strerror}", hint=hint) from None
+    except ValidationError as error:
+        raise ModelError(f"{bundle.path / SIDECAR_FILE}: damaged: {error.errors()[0]['msg']}", hint=hint) from None
+    if info.architecture_id != architecture_id(bundle):
+        raise ModelError(
+            f"{bundle.path / ONNX_FILE}: exported from other weights or settings than the bundle's", hint=hint
+        )
+    for name in {ONNX_FILE, *info.sha256}:
+        if name not in {ONNX_FILE, DATA_FILE} or sha256_of(bundle.path / name) != info.sha256.get(name):
+            raise ModelError(
+                f"{bundle.path / name}: sha256 differs from {SIDECAR_FILE}: damaged or exchanged", hint=hint
+            )
+    return bundle.path / ONNX_FILE
+
+
+def architecture_id(bundle: Bundle) -> str:
+    """Digest that changes whenever the graph would: weights, architecture, input size."""
+    import hashlib
+
+    metadata = bundle.metadata
+    parts = (bundle.sha256, metadata.architecture.model_dump_json(), str(metadata.preprocessing.crop_px))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def ensure_onnx(bundle: Bundle) -> Path:
+    """`checked_onnx`, exporting first where that is needed: torch runs in a process of its own and leaves nothing behind."""
+    try:
+        return checked_onnx(bundle)
+    except ModelError:
+        run_module("bin_daemon.model.export", str(bundle.path))
+    return checked_onnx(bundle)
+
+
+def run_module(module: str, *arguments: str) -> None:
+    """Run ``python -m module`` in a process of its own; its last line on stderr becomes the ModelError when it fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module with our own interpreter
+            command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(
+            f"{module} took more than {EXPORT_TIMEOUT_S} s", hint="use a faster machine, copy the bundle"
+        ) from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
+        message, _, hint = lines[-1].partition(" | ")
+        raise ModelError(message, hint=hint or "see `python -m " + " ".join((module, *arguments)) + "`")

@@ -1,0 +1,118 @@
+"""From picture to network input, bit for bit as the model was trained: Pillow bicubic, centre crop, mmcv's normalisation.
+
+No torch here. cv2's resizing is up to 182 grey levels off, so it is not offered.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bin_daemon.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image as PilImage
+
+    from bin_daemon.domain import Box, Image
+    from bin_daemon.model.bundle import Preprocessing
+
+ITEM_MARGIN = 1.15
+"""The item's box fills 1/1.15 of the crop: its outline and some tray stay visible, as in the training pictures."""
+
+MAX_RESIZED_PIXELS = 1 << 24
+"""Above this (sides worse than 1 : 256) only the part under the crop is resized: a 1-pixel-wide strip would need gigabytes."""
+
+
+def prepare_picture(picture: PilImage.Image, how: Preprocessing) -> NDArray[np.float32]:
+    """An RGB picture of any size as float32 1 x 3 x crop x crop."""
+    return _normalise(np.asarray(_resize_and_crop(picture, how)), how)
+
+
+def prepare_array(bgr: Image, how: Preprocessing, box: Box | None = None) -> NDArray[np.float32]:
+    """A frame (uint8 H x W x 3, BGR), or the square around ``box`` in it, as float32 1 x 3 x crop x crop.
+
+    Raises ModelError for another shape or type, as a frame with alpha must not pass for colour.
+    """
+    from PIL import Image
+
+    if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or 0 in bgr.shape:  # noqa: PLR2004 - H, W, 3
+        raise ModelError(
+            f"frame is {bgr.dtype} {'x'.join(map(str, bgr.shape))}, wanted uint8 H x W x 3 in BGR order",
+            hint="check the camera's pixel format",
+        )
+    if box is not None:
+        x, y, width, height = crop_window(box, (bgr.shape[1], bgr.shape[0]), how)
+        bgr = bgr[y : y + height, x : x + width]
+    return prepare_picture(Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1])), how)
+
+
+def crop_window(box: Box, frame_size: tuple[int, int], how: Preprocessing) -> Box:
+    """The part of the frame that is resized so that the item in ``box`` fills the network's centre crop.
+
+    A square around the box's middle: its side is the box's long side, times ITEM_MARGIN, times resize/crop (the rim that the
+    centre crop cuts off), at least half the network's input (less would only enlarge blur). A square that sticks out is
+    moved into the frame, and cut where the frame is smaller: pixels are never invented.
+    """
+    x, y, width, height = box
+    side = max(width, height) * ITEM_MARGIN * how.resize_px / how.crop_px
+    side_px = max(round(side), how.crop_px // 2)
+    left, out_width = _fit(x + width / 2, side_px, frame_size[0])
+    top, out_height = _fit(y + height / 2, side_px, frame_size[1])
+    return left, top, out_width, out_height
+
+
+def _fit(middle: float, side_px: int, limit_px: int) -> tuple[int, int]:
+    """Start and length of a stretch of ``side_px`` around ``middle`` that lies in 0..limit."""
+    length = min(side_px, limit_px)
+    start = round(middle - length / 2)
+    return min(max(start, 0), limit_px - length), length
+
+
+def _resize_and_crop(picture: PilImage.Image, how: Preprocessing) -> PilImage.Image:
+    from PIL import Image
+
+    width, height = _resized(picture.width, picture.height, how.resize_px)
+    left, top = round((width - how.crop_px) / 2), round((height - how.crop_px) / 2)  # as mmcv and timm round
+    if width * height > MAX_RESIZED_PIXELS:
+        return _resize_under_crop(picture, (width, height), (left, top), how.crop_px)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    return picture.crop((left, top, left + how.crop_px, top + how.crop_px))
+
+
+def _resize_under_crop(
+    picture: PilImage.Image, size: tuple[int, int], corner: tuple[int, int], crop_px: int
+) -> PilImage.Image:
+    """As resize then crop, up to one grey level, without making the pixels that the crop throws away."""
+    from PIL import Image
+
+    scale_x, scale_y = picture.width / size[0], picture.height / size[1]
+    left, top = corner[0] * scale_x, corner[1] * scale_y
+    box = (left, top, min(left + crop_px * scale_x, picture.width), min(top + crop_px * scale_y, picture.height))
+    return picture.resize((crop_px, crop_px), Image.Resampling.BICUBIC, box=box)
+
+
+def _resized(width: int, height: int, short_px: int) -> tuple[int, int]:
+    """Both sides after the short one is ``short_px``; the long one is cut to a whole pixel, as mmcls and torchvision do."""
+    if width <= height:
+        return short_px, int(short_px * height / width)
+    return int(short_px * width / height), short_px
+
+
+def _normalise(rgb: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
+    table = _normalise_table(how.mean, how.std)
+    planes = [table[channel].take(rgb[:, :, channel]) for channel in range(3)]
+    return np.stack(planes)[np.newaxis]
+
+
+@lru_cache(maxsize=8)
+def _normalise_table(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """float32 3 x 256: what each grey level becomes; the same two float32 steps as mmcv's imnormalize, hence the same bits."""
+    level = np.arange(256, dtype=np.float32)
+    mean_255 = (np.asarray(mean, np.float64) * 255).astype(np.float32)[:, np.newaxis]
+    std_255_inverse = (1 / (np.asarray(std, np.float64) * 255)).astype(np.float32)[:, np.newaxis]
+    table: NDArray[np.float32] = (level - mean_255) * std_255_inverse
+    return table
