@@ -35,3 +35,9 @@ class UnreachableError(BinError):
     """The other end (broker, running daemon) is not reachable now."""
 
     exit_code = 75
+
+
+class EndOfFrames(BinError):  # noqa: N818 - an end, like StopIteration, not an error
+    """A clip or folder has been shown to its end: not a fault; the daemon may stop."""
+
+    exit_code = 0

@@ -46,6 +46,9 @@ class CameraSettings(Section):
     )
     frozen_frames: int = Field(30, ge=2, description="This many bit-identical frames in a row mean a dead camera.")
     loop: bool = Field(False, description="file: and dir: start again at their end.")
+    paced: bool = Field(
+        True, description="file: and dir: in real time; false: as fast as frames are taken (times still count by fps)."
+    )
 
 
 class PlacementSettings(Section):

@@ -1,0 +1,77 @@
+"""A camera by its source: scheme or dotted path, one place that knows them all."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from bin_daemon.domain import Frame
+from bin_daemon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from bin_daemon.config.settings import CameraSettings
+
+ReadFrame = Callable[[], Frame]
+"""Blocks until the next frame; raises DeviceError when the camera is gone, hung or frozen, EndOfFrames when a clip is over."""
+
+
+class Camera(Protocol):
+    """A source of frames that can be opened again after it failed."""
+
+    def open(self) -> AbstractContextManager[ReadFrame]:
+        """Take the device; leaving the context gives it back. Raises DeviceError when it is not there."""
+
+
+def open_camera(settings: CameraSettings) -> Camera:
+    """The camera that ``settings.source`` names; nothing is opened yet.
+
+    Args:
+        settings: ``source`` is ``v4l2:DEVICE``, ``file:CLIP``, ``dir:FOLDER`` or ``package.module:Class``, a class that is
+            constructed with these settings. ``sim:`` is built where simulator and controller meet.
+
+    Raises:
+        ConfigError: unknown scheme, missing clip or folder, or a dotted path that cannot be imported.
+    """
+    from bin_daemon.sensing.clip import ClipCamera
+    from bin_daemon.sensing.folder import FolderCamera
+    from bin_daemon.sensing.v4l2 import V4l2Camera
+
+    scheme, colon, rest = settings.source.partition(":")
+    if not colon or not rest:
+        raise _unknown(settings.source)
+    if scheme == "v4l2":
+        return V4l2Camera(settings, rest)
+    if scheme == "file":
+        return ClipCamera(settings, rest)
+    if scheme == "dir":
+        return FolderCamera(settings, rest)
+    if "." in scheme:
+        return _dotted(scheme, rest, settings)
+    raise _unknown(settings.source)
+
+
+def _unknown(source: str) -> ConfigError:
+    return ConfigError(
+        f"camera.source: {source!r} names no known camera",
+        hint="use v4l2:/dev/v4l/by-id/..., file:CLIP, dir:FOLDER, sim:WORLD or package.module:Class",
+    )
+
+
+def _dotted(module: str, name: str, settings: CameraSettings) -> Camera:
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"camera.source: {module}:{name} cannot be imported: {error}",
+            hint="install the package that holds it into the daemon's environment, or mend the name",
+        ) from error
+    made: object = factory(settings)
+    if not callable(getattr(made, "open", None)):
+        raise ConfigError(
+            f"camera.source: {module}:{name} has no open()",
+            hint="its class needs open() -> context manager of a function that returns the next Frame",
+        )
+    return cast("Camera", made)

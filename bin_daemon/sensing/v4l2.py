@@ -1,0 +1,210 @@
+"""``v4l2:``: a USB camera on Linux, distrusted at every step.
+
+OpenCV answers True for damaged, stale and repeated frames, blocks ten seconds on a hang, and after an unplug answers False at
+once and for ever. Here each of these becomes a dropped and counted frame or a `DeviceError` within ``read_timeout_s``; whoever
+reads then closes and opens again by the stable name.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from bin_daemon.domain import Frame, Image
+from bin_daemon.errors import DeviceError
+from bin_daemon.sensing.decode import JpegDecoder, yuyv_bgr, yuyv_grey8
+from bin_daemon.sensing.frozen import FrozenCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bin_daemon.config.settings import CameraSettings
+    from bin_daemon.sensing.camera import ReadFrame
+
+MAX_DROPS = 30
+"""Stale or damaged frames in a row before the camera counts as failed: one second at 30 fps; a pause leaves two to four."""
+
+CLOCK_SLACK_MS = 50.0
+"""A capture time this far in the future is of another clock than CLOCK_MONOTONIC: then arrival counts."""
+
+_log = logging.getLogger(__name__)
+
+
+class Capture(Protocol):
+    """What is used of `cv2.VideoCapture`."""
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        """Whether the device was opened; stays True after an unplug."""
+
+    def set(self, propId: int, value: float) -> bool:  # noqa: N803 - OpenCV's name
+        """Ask for a property."""
+
+    def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
+        """Read a property."""
+
+    def read(self) -> tuple[bool, Image]:
+        """Next buffer."""
+
+    def release(self) -> None:
+        """Close the device."""
+
+
+OpenCapture = Callable[[str], Capture]
+
+
+class V4l2Camera:
+    """One V4L2 device. Counters live as long as the camera object, over reopenings.
+
+    Attributes:
+        stale: frames dropped because they were older than ``max_age_ms``.
+        decoder: its ``damaged`` and ``stray`` count bad and padded JPEG frames.
+    """
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        device: str,
+        *,
+        capture: OpenCapture | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self.device = device
+        self._open_capture = capture or _open_cv2
+        self._clock = clock
+        self._seq = count()
+        self.decoder = JpegDecoder(device)
+        self.stale = 0
+        if device.startswith("/dev/video"):
+            _log.warning("camera %s: this number may change at the next boot; use the name in /dev/v4l/by-id", device)
+
+    @contextmanager
+    def open(self) -> Iterator[ReadFrame]:
+        """Open and configure the device. Raises DeviceError when it is absent, busy or speaks no known pixel format."""
+        # OpenCV reads this once, at its first wait for a frame. Rounded up, because 0 would mean no wait at all.
+        os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(self._settings.read_timeout_s))
+        capture = self._open_capture(self.device)
+        try:
+            if not capture.isOpened():
+                raise DeviceError(
+                    f"camera {self.device} cannot be opened",
+                    hint="is it plugged in (ls -l /dev/v4l/by-id), not used by another program, and is the user in group video?",
+                )
+            jpeg = self._configure(capture)
+            frozen = FrozenCheck(self._settings.frozen_frames, self.device)
+            yield lambda: self._read(capture, frozen, jpeg=jpeg)
+        finally:
+            capture.release()
+
+    def _configure(self, capture: Capture) -> bool:
+        """Set format, size and rate; True when the frames will be JPEG."""
+        import cv2
+
+        wanted = self._settings
+        # Format before size: many cameras offer the large sizes only as MJPG.
+        capture.set(cv2.CAP_PROP_FOURCC, _fourcc(wanted.pixel_format))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wanted.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.height)
+        capture.set(cv2.CAP_PROP_FPS, wanted.fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # raw buffers: OpenCV's own decoding hides damage
+        size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if size != (wanted.width, wanted.height):
+            _log.warning("camera %s gives %d x %d instead of %d x %d", self.device, *size, wanted.width, wanted.height)
+        got = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC))
+        if got != wanted.pixel_format:
+            _log.warning("camera %s gives pixel format %s instead of %s", self.device, got, wanted.pixel_format)
+        if got not in {"MJPG", "JPEG", "YUYV"}:
+            raise DeviceError(
+                f"camera {self.device} gives pixel format {got!r}, which cannot be read",
+                hint="list its formats with v4l2-ctl --list-formats-ext and set camera.pixel_format to MJPG or YUYV",
+            )
+        return got != "YUYV"
+
+    def _read(self, capture: Capture, frozen: FrozenCheck, *, jpeg: bool) -> Frame:
+        """The next fresh, sound and new frame."""
+        why = ""
+        for _ in range(MAX_DROPS):
+            started_s = self._clock()
+            ok, raw = capture.read()
+            if not ok:
+                raise self._silent(self._clock() - started_s)
+            t_s, age_ms = self._captured(capture)
+            if age_ms > self._settings.max_age_ms:
+                self.stale += 1
+                why = f"the last frame was {age_ms:.0f} ms old"
+                continue
+            try:
+                frame = self._jpeg_frame(t_s, raw) if jpeg else self._yuyv_frame(t_s, raw)
+            except DeviceError as error:
+                why = str(error)
+                _log.debug("frame dropped: %s", error)
+                continue
+            frozen.see(raw, frame.grey8)
+            return frame
+        raise DeviceError(
+            f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",
+            hint="check the USB cable, hub and power supply; a slower camera.fps or smaller size needs less of the bus",
+        )
+
+    def _silent(self, waited_s: float) -> DeviceError:
+        if waited_s >= self._settings.read_timeout_s * 0.9:
+            seen, mend = (
+                f"hangs: no frame within {waited_s:.1f} s",
+                "it is opened again by itself; replug it if this comes back",
+            )
+        else:
+            seen, mend = (
+                f"is gone: a read failed after {waited_s * 1000:.0f} ms",
+                "plug the camera in; it is opened by itself",
+            )
+        return DeviceError(f"camera {self.device} {seen}", hint=mend)
+
+    def _captured(self, capture: Capture) -> tuple[float, float]:
+        """Capture time in seconds of the monotonic clock, and age in milliseconds."""
+        import cv2
+
+        now_s = self._clock()
+        t_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+        age_ms = (now_s - t_s) * 1000.0
+        if t_s <= 0 or age_ms < -CLOCK_SLACK_MS:  # the driver stamps nothing, or with the wall clock
+            return now_s, 0.0
+        return t_s, age_ms
+
+    def _jpeg_frame(self, t_s: float, raw: Image) -> Frame:
+        data = np.ascontiguousarray(raw).reshape(-1)
+        width, height = self.decoder.size(data)
+        grey8 = self.decoder.grey8(data)
+        return Frame(next(self._seq), t_s, width, height, grey8, lambda: self.decoder.bgr(data))
+
+    def _yuyv_frame(self, t_s: float, raw: Image) -> Frame:
+        if raw.ndim != 3 or raw.shape[2] != 2:  # noqa: PLR2004 - H x W x 2
+            raise DeviceError(
+                f"camera {self.device}: YUYV frame of shape {raw.shape}", hint="set camera.pixel_format to MJPG"
+            )
+        height, width = raw.shape[:2]
+        return Frame(next(self._seq), t_s, width, height, yuyv_grey8(raw), lambda: yuyv_bgr(raw))
+
+
+def _open_cv2(device: str) -> Capture:
+    import cv2
+
+    # No parameters at open: CAP_PROP_READ_TIMEOUT_MSEC there makes the open fail on V4L2.
+    capture: Capture = cv2.VideoCapture(device, cv2.CAP_V4L2)  # type: ignore[assignment]
+    return capture
+
+
+def _fourcc(name: str) -> int:
+    return int.from_bytes(name.encode("ascii"), "little")
+
+
+def _fourcc_name(code: float) -> str:
+    return (int(code) & 0xFFFFFFFF).to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
