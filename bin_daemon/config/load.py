@@ -2,60 +2,109 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from bin_daemon.config.checks import cross_check
+from bin_daemon.config.complaints import Complaint, raise_all
+from bin_daemon.config.explain import complain, complaint
+from bin_daemon.config.keys import path_text
+from bin_daemon.config.layers import Layer, credential_layers, env_layers, file_layers, merge, override_layers, setter
+from bin_daemon.config.positions import KeyPath
 from bin_daemon.config.settings import Settings
 from bin_daemon.errors import ConfigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 DEFAULT_FILE = Path("/etc/bin-daemon/bin.toml")
+FILE_VARIABLE = "BIN_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Checked settings, and for each dotted key that is not a default where its value came from."""
+    """Checked settings, and where they came from."""
 
     settings: Settings
     file: Path | None
-    """The main file; None when only defaults and other layers were used."""
+    """The main file; None when there is none and defaults are used."""
+    files: tuple[str, ...] = ()
+    """Every file read, in the order of growing precedence."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    """``camera.width`` -> ``bin.toml:4``, for each value that is not a default."""
     warnings: tuple[str, ...] = ()
+    """Not wrong, but most likely not meant."""
 
 
 def load(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None) -> Loaded:
-    """Read and check everything. ``overrides`` (dotted keys or nested tables) are the command line's.
+    """Read and check everything.
 
-    Raises ConfigError whose text lists every error with file, line and key.
+    ``path`` falls back to $BIN_CONFIG, then to /etc/bin-daemon/bin.toml where that exists, then to defaults alone.
+    ``overrides`` are the command line's, with dotted keys. Raises ConfigError whose text lists every error with its place.
     """
-    file = path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    tree: dict[str, Any] = {}
-    if file is not None:
-        try:
-            tree = tomllib.loads(file.read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file}: {error}") from error
-    for key, value in (overrides or {}).items():
-        table = tree
-        *tables, last = key.split(".")
-        for name in tables:
-            table = table.setdefault(name, {})
-        table[last] = value
+    found: list[Complaint] = []
+    warnings: list[str] = []
+    file = _main_file(path)
+    layers = file_layers(file, found) if file else []
+    layers += credential_layers(found, warnings)
+    layers += env_layers(found, warnings)
+    layers += override_layers(overrides or {})
     try:
-        return Loaded(Settings.model_validate(tree), file)
+        settings = Settings.model_validate(merge(layers))
     except ValidationError as error:
-        raise ConfigError(str(error)) from error
+        found += [complaint(x, layers) for x in error.errors(include_url=False)]
+        settings = None
+    if settings is not None:
+        for finding in cross_check(settings):
+            said = complain(finding.path, finding.text, layers)
+            if finding.is_error:
+                found.append(said)
+            else:
+                warnings.append(f"{said.place}: {said.text}")
+    raise_all(found)
+    if settings is None:  # pragma: no cover - raise_all has raised
+        raise ConfigError("the configuration is wrong")
+    files = tuple(x.name for x in layers if x.positions or x.text)
+    return Loaded(settings, file, files, _origins(settings, layers), tuple(warnings))
 
 
 def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     """`load` for callers that need no origins."""
     return load(path, overrides=overrides).settings
+
+
+def _main_file(path: Path | None) -> Path | None:
+    named = os.environ.get(FILE_VARIABLE)
+    if path is None and not named:
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    file = path or Path(str(named))
+    if not file.is_file():
+        place = str(file) if path else f"env {FILE_VARIABLE}: {file}"
+        seen = "is a folder, not a file" if file.is_dir() else "no such file"
+        raise ConfigError(
+            f"{place}: {seen}", hint="samples to copy from are in configs/; without a file the defaults are used"
+        )
+    return file
+
+
+def leaves(tree: Any, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Each effective value with its path; a list of plain values is one value."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from leaves(value, (*prefix, str(getattr(key, "value", key))))
+    elif isinstance(tree, (list, tuple)) and tree and isinstance(tree[0], Mapping):
+        for index, value in enumerate(tree):
+            yield from leaves(value, (*prefix, index))
+    else:
+        yield prefix, tree
+
+
+def _origins(settings: Settings, layers: Sequence[Layer]) -> dict[str, str]:
+    origins = {}
+    for path, _ in leaves(settings.model_dump()):
+        set_by = setter(layers, path)
+        if set_by and set_by[1] == path:
+            origins[path_text(path)] = set_by[0].place(path)
+    return origins

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
 
 from bin_daemon.domain import Category
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Cost = Annotated[float, Field(ge=0.0, le=1000.0)]
+
+
+def _none_word(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+CategoryOrNone = Annotated[
+    Category | None,  # TOML has no null: the word "none" stands for it
+    BeforeValidator(_none_word),
+    WithJsonSchema({"enum": [*(c.value for c in Category), "none"], "type": "string"}),
+]
+
+MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
+"""other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
 
 HOLD_MS_MIN = 200
 """Shorter, and the flap would fall on the item."""
@@ -20,7 +35,10 @@ HOLD_MS_MAX = 10_000
 class Section(BaseModel):
     """A table of the config file: unknown keys are errors, values never change after start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    applies: ClassVar[Literal["reload", "restart"]] = "restart"
+    """What makes a changed value of this table count: ``systemctl reload`` or a restart."""
 
 
 class BinSettings(Section):
@@ -93,21 +111,17 @@ class PolicySettings(Section):
     """When the model's word is good enough to open a lid."""
 
     min_probability: dict[Category, Fraction] = Field(
-        default_factory=lambda: {
-            Category.RECYCLABLE: 0.55,
-            Category.KITCHEN: 0.55,
-            Category.HAZARDOUS: 0.5,
-            Category.OTHER: 0.45,
-        },
-        description="Least probability per category.",
+        default_factory=MIN_PROBABILITY.copy,
+        description="Least probability per category; below it an item is unsure. Categories left out keep their default.",
     )
-    min_margin: Fraction = Field(0.1, description="Least lead over the second category.")
-    cost: dict[Category, dict[Category, float]] = Field(
-        default_factory=dict, description="cost.TRUE.SORTED: price of a mistake; empty: the built-in asymmetric matrix."
+    min_margin: Fraction = Field(
+        0.1, description="Least lead over each category, but those over which leaning this way is the cheaper mistake."
     )
-    unsure_category: Category | None = Field(
-        Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut."
+    cost: dict[Category, dict[Category, Cost]] = Field(
+        default_factory=dict,
+        description="cost.TRUE.SORTED: price of sorting TRUE as SORTED. Cells left out keep the built-in value.",
     )
+    unsure_category: CategoryOrNone = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
     cooldown_ms: float = Field(1000.0, ge=0, description="Rest between two openings.")
     hold_ms: int = Field(2500, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="How long a lid stays open.")
     start_within_ms: int = Field(1500, ge=100, le=10000, description="A lid that could not start by then stays shut.")
@@ -118,12 +132,19 @@ class PolicySettings(Section):
     )
     manual_timeout_s: float = Field(300.0, gt=0, description="manual and maintenance modes end after this long.")
 
+    applies = "reload"
+
+    @field_validator("min_probability")
+    @classmethod
+    def _complete(cls, value: dict[Category, float]) -> dict[Category, float]:
+        return {**MIN_PROBABILITY, **value}
+
 
 class LidSettings(Section):
     """One lid: its number on the bin and what goes in."""
 
     lid: int = Field(ge=1, le=16, description="Number printed on the bin, from 1.")
-    category: Category
+    category: Category = Field(description="What goes in: recyclable, kitchen, hazardous or other.")
     hold_ms: int | None = Field(
         None, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="Overrides policy.hold_ms for this lid."
     )
@@ -135,7 +156,7 @@ class ControllerSettings(Section):
     """The servo controller's serial line."""
 
     port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
-    baud: int = Field(115200, ge=9600, le=1_000_000)
+    baud: int = Field(115200, ge=9600, le=1_000_000, description="Line speed; the firmware is built for 115200.")
     telemetry_ms: int = Field(500, ge=50, le=10000, description="Wanted telemetry period while idle.")
 
 
@@ -143,17 +164,24 @@ class MqttSettings(Section):
     """The broker. Empty host: events stay in the journal, nothing is published."""
 
     host: str = Field("", description="Broker name or address; empty: no MQTT.")
-    port: int = Field(1883, ge=1, le=65535)
-    username: str = ""
-    password: SecretStr = SecretStr("")
+    port: int = Field(1883, ge=1, le=65535, description="Usually 1883, and 8883 with TLS.")
+    username: str = Field("", description="Login; empty: none.")
+    password: SecretStr = Field(
+        SecretStr(""),
+        description="Better as a systemd credential named mqtt.password; a file with it must not be world-readable.",
+    )
     base: str = Field("smartbin", pattern=r"^[^/#+\s][^#+\s]*$", description="Topic base before /<bin_id>.")
     client_id: str = Field("", max_length=64, description="Empty: smartbin-<bin_id>.")
-    keepalive_s: int = Field(30, ge=2, le=600)
+    keepalive_s: int = Field(
+        30, ge=2, le=600, description="A broker that hears nothing for 1.5 times this says offline for us."
+    )
     state_interval_s: float = Field(60.0, gt=0, description="state and health are sent at least this often.")
-    tls: bool = False
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
+    ca_file: Path | None = Field(
+        None, description="Who signed the broker's certificate; empty: the system's authorities."
+    )
+    cert_file: Path | None = Field(None, description="Certificate of this bin (PEM), with key_file.")
+    key_file: Path | None = Field(None, description="Private key of this bin (PEM), readable by the daemon alone.")
 
 
 class JournalSettings(Section):
@@ -175,10 +203,12 @@ class ServiceSettings(Section):
 class LogSettings(Section):
     """What is logged and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     format: Literal["auto", "human", "json"] = Field(
         "auto", description="auto: human in a terminal, JSON under systemd."
     )
+
+    applies = "reload"
 
 
 class PrivacySettings(Section):
@@ -186,11 +216,13 @@ class PrivacySettings(Section):
 
     publish_images: bool = Field(False, description="Publish the last item's picture; snapshot works only when true.")
 
+    applies = "reload"
+
 
 class Settings(Section):
     """The whole configuration file."""
 
-    config_version: Literal[1] = 1
+    config_version: Literal[1] = Field(1, description="Layout of this file.")
     bin: BinSettings = BinSettings()
     camera: CameraSettings = CameraSettings()
     placement: PlacementSettings = PlacementSettings()

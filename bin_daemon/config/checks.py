@@ -1,0 +1,112 @@
+"""What no single key can tell: values that contradict each other, or files that are not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bin_daemon.domain import Category
+
+if TYPE_CHECKING:
+    from bin_daemon.config.positions import KeyPath
+    from bin_daemon.config.settings import MqttSettings, Settings
+
+PLAIN_PORT = 1883
+TLS_PORT = 8883
+_OTHERS_MAY_READ = 0o004
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One contradiction: an error, or a warning where a bin may well be meant so."""
+
+    path: KeyPath
+    text: str
+    is_error: bool = True
+
+
+def cross_check(settings: Settings) -> Iterator[Finding]:
+    """Every contradiction in otherwise valid settings."""
+    yield from _lids(settings)
+    yield from _policy(settings)
+    yield from _sight(settings)
+    yield from _broker(settings.mqtt)
+    if settings.service.stale_s <= settings.camera.read_timeout_s:
+        yield Finding(
+            ("service", "stale_s"),
+            f"must be more than camera.read_timeout_s ({settings.camera.read_timeout_s:g}), "
+            f"or a slow camera restarts the daemon (got {settings.service.stale_s:g})",
+        )
+
+
+def _lids(settings: Settings) -> Iterator[Finding]:
+    seen: dict[int, int] = {}
+    for index, lid in enumerate(settings.lids):
+        if lid.lid in seen:
+            yield Finding(("lids", index, "lid"), f"lid {lid.lid} is there twice (also lids[{seen[lid.lid]}])")
+        seen.setdefault(lid.lid, index)
+        if (lid.empty_mm is None) != (lid.full_mm is None):
+            yield Finding(("lids", index), "empty_mm and full_mm belong together: give both or none")
+        elif lid.empty_mm is not None and lid.full_mm is not None and lid.full_mm >= lid.empty_mm:
+            yield Finding(
+                ("lids", index, "full_mm"),
+                f"must be less than empty_mm: the sensor looks down from the lid (got {lid.full_mm}, empty_mm {lid.empty_mm})",
+            )
+    if not settings.lids:
+        yield Finding(("lids",), "a bin needs at least one [[lids]] table")
+
+
+def _policy(settings: Settings) -> Iterator[Finding]:
+    served = {x.category for x in settings.lids}
+    doubt = settings.policy.unsure_category
+    if doubt is not None and doubt not in served and served:
+        text = f'no lid takes {doubt.value}; name a category that has one, or "none" to keep all shut'
+        yield Finding(("policy", "unsure_category"), text)
+    for category in Category:
+        if category not in served and served:
+            stays = (
+                category is Category.HAZARDOUS or Category.OTHER not in served or settings.policy.when_full != "other"
+            )
+            goes = "stay on the tray" if stays else "go to other"
+            yield Finding(("lids",), f"no lid takes {category.value}: such items {goes}", is_error=False)
+    for true, row in settings.policy.cost.items():
+        if row.get(true):
+            text = f"must be 0 or left out: being right costs nothing (got {row[true]:g})"
+            yield Finding(("policy", "cost", true.value, true.value), text)
+
+
+def _sight(settings: Settings) -> Iterator[Finding]:
+    x, y, width, height = settings.placement.roi
+    if width == 0 or height == 0 or x + width > 1 or y + height > 1:
+        got = ", ".join(f"{v:g}" for v in settings.placement.roi)
+        text = f"x, y, width, height must lie inside the frame: x + width and y + height at most 1 (got {got})"
+        yield Finding(("placement", "roi"), text)
+    dark, bright = settings.placement.dark_grey, settings.placement.bright_grey
+    if dark >= bright:
+        yield Finding(("placement", "dark_grey"), f"must be less than bright_grey (got {dark:g} and {bright:g})")
+
+
+def _broker(mqtt: MqttSettings) -> Iterator[Finding]:
+    files = {"ca_file": mqtt.ca_file, "cert_file": mqtt.cert_file, "key_file": mqtt.key_file}
+    for key, file in files.items():
+        if file is None:
+            continue
+        if not mqtt.tls:
+            yield Finding(("mqtt", key), "is of no use without tls = true")
+        elif not file.is_file():
+            yield Finding(("mqtt", key), f'no such file (got "{file}")')
+        elif not os.access(file, os.R_OK):
+            yield Finding(("mqtt", key), f'may not be read by this user (got "{file}")')
+        elif key == "key_file" and file.stat().st_mode & _OTHERS_MAY_READ:
+            yield Finding(("mqtt", key), f"everybody on this machine can read this key; run: chmod o-r {file}")
+    if (mqtt.cert_file is None) != (mqtt.key_file is None):
+        yield Finding(("mqtt", "cert_file" if mqtt.cert_file else "key_file"), "cert_file and key_file belong together")
+    if mqtt.host and mqtt.port == (PLAIN_PORT if mqtt.tls else TLS_PORT):
+        usual, state = (TLS_PORT, "on") if mqtt.tls else (PLAIN_PORT, "off")
+        yield Finding(
+            ("mqtt", "port"), f"{mqtt.port} with tls {state} is unusual: most brokers use {usual}", is_error=False
+        )
+    if not mqtt.host and (mqtt.username or mqtt.password.get_secret_value()):
+        yield Finding(("mqtt", "host"), "is empty: nothing is published, the login is of no use", is_error=False)
