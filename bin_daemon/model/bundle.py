@@ -132,21 +132,35 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def read_metadata(path: Path) -> BundleMetadata:
-    """Read and check ``bundle.json`` alone, without looking at the weights."""
-    file = path / METADATA_FILE
+    """Read and check ``bundle.json`` in folder ``path`` alone, without looking at the weights."""
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "no such folder"
+        raise ModelError(f"model bundle {path}: {what}", hint=_NO_BUNDLE)
+    if not (path / METADATA_FILE).exists():
+        raise ModelError(f"model bundle {path}: no {METADATA_FILE} in it", hint=_NO_BUNDLE)
+    return parse_metadata(path / METADATA_FILE)
+
+
+def parse_metadata(file: Path) -> BundleMetadata:
+    """Read and check one file of bundle metadata."""
     try:
         if file.stat().st_size > MAX_METADATA_BYTES:
             raise ModelError(f"{file}: larger than {MAX_METADATA_BYTES} bytes", hint="this is no bundle's metadata")
-        return BundleMetadata.model_validate_json(file.read_bytes(), strict=False)
-    except FileNotFoundError:
-        reason = "no such folder" if not path.exists() else f"no {METADATA_FILE} in it"
-        raise ModelError(
-            f"model bundle {path}: {reason}", hint="give the folder of a bundle, or import a model"
-        ) from None
+        return BundleMetadata.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise ModelError(f"{file}: {error.strerror}", hint="check that the folder is readable by this user") from None
+        raise ModelError(
+            f"{file}: {error.strerror}", hint="check that it exists and is readable by this user"
+        ) from None
     except ValidationError as error:
         raise ModelError(_first_problem(file, error), hint="mend this entry, or import the model again") from None
+
+
+def metadata_text(metadata: BundleMetadata) -> bytes:
+    """``bundle.json``'s content: UTF-8, one value a line, for people and for diffs."""
+    return json.dumps(metadata.model_dump(mode="json"), ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+_NO_BUNDLE = f"give the folder of a bundle (with {METADATA_FILE} in it), or import a model"
 
 
 def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]]) -> Bundle:
@@ -161,8 +175,7 @@ def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDA
     try:
         write_weights(temporary / WEIGHTS_FILE, weights)
         filled = metadata.model_copy(update={"sha256": {WEIGHTS_FILE: sha256_of(temporary / WEIGHTS_FILE)}})
-        text = json.dumps(filled.model_dump(mode="json"), ensure_ascii=False, indent=1)
-        write_durably(temporary / METADATA_FILE, text.encode() + b"\n")
+        write_durably(temporary / METADATA_FILE, metadata_text(filled))
         read_bundle(temporary)
         temporary.chmod(0o755)
         _swap(temporary, path)

@@ -37,7 +37,7 @@ def write_weights(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> Non
     import numpy as np
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, str(file))
+    save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, str(file))
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
 
