@@ -1,4 +1,4 @@
-"""The single source of the wire's words: ids, fields, struct formats and units. SPEC.md's tables and the golden bytes are made from it.
+"""The single source of the wire's words: ids, fields, struct formats, units. SPEC.md's tables and vectors.json come from it.
 
 A message is the payload of one frame; `Frame` adds the header. Every message is frozen, has one exact length, and
 ``type(m).from_bytes(m.to_bytes()) == m``. A reserved "unknown" code on the wire is ``None`` here, never 0. Lids count from 0.
@@ -224,7 +224,7 @@ class Message:
         return prefix + _layout(type(self)).pack(*_values(self))
 
     @classmethod
-    def from_bytes(cls: type[M], payload: bytes) -> M:
+    def from_bytes(cls: type[M], payload: bytes) -> M:  # noqa: PYI019  # Self came with Python 3.11
         """Read a payload of this message; raises MessageError unless its length fits exactly."""
         if len(payload) != cls.size():
             raise MessageError(f"{cls.__name__} has {cls.size()} bytes, not {len(payload)}")
