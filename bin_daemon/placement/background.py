@@ -34,23 +34,25 @@ GAIN_RANGE = (0.2, 5.0)
 
 def smooth(grey8: Image) -> Grey:
     """Mean of 3 x 3, float32: noise of single pixels is worth nothing here."""
-    return np.asarray(cv2.blur(grey8.astype(np.float32), (3, 3)), np.float32)
+    return np.asarray(cv2.blur(grey8, (3, 3)), np.float32)
 
 
 def gain_between(reference: Grey, grey: Grey) -> float:
     """The factor that makes ``reference`` look lit like ``grey``: median of the ratio."""
-    below = reference[::SAMPLE_STEP, ::SAMPLE_STEP] + 1.0
-    gain = float(np.median((grey[::SAMPLE_STEP, ::SAMPLE_STEP] + 1.0) / below))
-    return min(max(gain, GAIN_RANGE[0]), GAIN_RANGE[1])
+    ratio = (grey[::SAMPLE_STEP, ::SAMPLE_STEP] + 1) / (reference[::SAMPLE_STEP, ::SAMPLE_STEP] + 1)
+    middle = ratio.size // 2
+    return min(max(float(np.partition(ratio, middle, axis=None)[middle]), GAIN_RANGE[0]), GAIN_RANGE[1])
 
 
 def difference(reference: Grey, grey: Grey) -> Grey:
-    """Signed difference of ``grey`` to ``reference`` lit alike, grey levels; 0 where both are saturated."""
+    """Signed difference of ``grey`` to ``reference`` lit alike, grey levels; 0 where saturation hides the light."""
     gain = gain_between(reference, grey)
-    expected = np.minimum(reference * np.float32(gain), np.float32(255))
-    found = grey - expected
-    found[(reference >= CLIPPED_GREY) & (grey >= expected)] = 0
-    return np.asarray(found, np.float32)
+    found = np.asarray(cv2.addWeighted(grey, 1.0, reference, -gain, 0.0), np.float32)
+    if cv2.minMaxLoc(grey)[1] >= CLIPPED_GREY:
+        expected = grey - found
+        brighter = (grey >= CLIPPED_GREY) & (expected >= CLIPPED_GREY)
+        found[brighter | ((reference >= CLIPPED_GREY) & (found > 0))] = 0
+    return found
 
 
 class EmptyTray:

@@ -116,7 +116,8 @@ class Detector:
         moved = self._moved(frame, grey)
         if self._tray.grey is None:
             return self._see_unlearnt(frame, moved=moved), grey
-        self._look = look_at(self._tray.difference(grey), self._settings)
+        if not moved:
+            self._look = look_at(self._tray.difference(grey), self._settings)
         return self._see_learnt(frame, grey, moved=moved, rest=rest), grey
 
     def _see_unlearnt(self, frame: Frame, *, moved: bool) -> Seen:

@@ -26,6 +26,12 @@ LARGE_FRAC = 0.6
 SHARP_CELLS = 9
 """Side of the window, in grey8 cells, within which an item's outline shows and a soft shadow's does not."""
 
+WEAK_FRAC = 0.5
+"""Share of ``item_grey`` that still belongs to a patch, when it hangs together with a stronger difference."""
+
+STRONG_FRAC = 0.33
+"""Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
+
 _CLOSING = np.ones((3, 3), np.uint8)
 
 
@@ -44,30 +50,41 @@ class Look:
 
 
 def look_at(found: Grey, settings: PlacementSettings) -> Look:
-    """Sort the patches of a signed difference picture (H x W float32, grey levels) by what they can be."""
-    strong = np.asarray(np.abs(found) > settings.item_grey, np.uint8)
+    """Sort the patches of a signed difference picture (H x W float32, grey levels) by what they can be.
+
+    A patch is what differs weakly, together, around something that differs strongly: so an item keeps its faint parts, an arm its
+    connection to the edge, and noise alone makes nothing.
+    """
+    away = np.abs(found)
+    strong = away > settings.item_grey
     least_cells = settings.item_area_frac * found.size
-    if int(strong.sum()) < least_cells:
+    if int(np.count_nonzero(strong)) < STRONG_FRAC * least_cells:
         return Look()
-    if int(strong.sum()) > LARGE_FRAC * found.size:
+    weak = np.asarray(cv2.threshold(away, settings.item_grey * WEAK_FRAC, 1, cv2.THRESH_BINARY)[1], np.uint8)
+    if cv2.countNonZero(weak) > LARGE_FRAC * found.size:
         return Look(large=True)
-    patches = cv2.morphologyEx(strong, cv2.MORPH_CLOSE, _CLOSING)
-    number, found_labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
+    number, found_labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
     labels: Labels = np.asarray(found_labels, np.int32)
     sharp = np.abs(found - cv2.blur(found, (SHARP_CELLS, SHARP_CELLS))) > settings.item_grey / 2
-    is_item = np.zeros(number, np.bool_)
-    at_edge = False
-    for patch in range(1, number):
-        if stats[patch, cv2.CC_STAT_AREA] < least_cells or not sharp[labels == patch].any():
-            continue
-        if _edge_cells(labels, patch) > EDGE_CELLS:
-            at_edge = True
-        else:
-            is_item[patch] = True
+    large_enough = stats[:, cv2.CC_STAT_AREA] >= least_cells
+    solid = (
+        large_enough
+        & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)
+        & (_cells(labels[sharp], number) > 0)
+    )
+    solid[0] = False  # the tray itself
+    edge = _cells(np.concatenate((labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1])), number) > EDGE_CELLS
+    at_edge = bool((solid & edge).any())
+    is_item = solid & ~edge
     if not is_item.any():
         return Look(at_edge=at_edge)
-    mask = is_item[labels]
+    mask = np.asarray(is_item[labels], np.bool_)
     return Look(_box(mask), mask, at_edge)
+
+
+def _cells(labels: Labels, number: int) -> NDArray[np.intp]:
+    """How often each of ``number`` labels occurs."""
+    return np.bincount(labels.reshape(-1), minlength=number)
 
 
 def _box(mask: Mask) -> Box:
@@ -90,8 +107,3 @@ def is_ghost(mask: Mask, grey: Grey, tray: Grey, least_grey: float) -> bool:
     now = abs(float(grey[mask].mean() - grey[around].mean()))
     model = abs(float(tray[mask].mean() - tray[around].mean()))
     return model > least_grey and model > 2 * now
-
-
-def _edge_cells(labels: Labels, patch: int) -> int:
-    edges = (labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1])
-    return sum(int(np.count_nonzero(edge == patch)) for edge in edges)
