@@ -5,6 +5,8 @@ An export can always be made again from the weights, so a missing, old or damage
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Literal
@@ -69,8 +71,6 @@ def checked_onnx(bundle: Bundle) -> Path:
 
 def architecture_id(bundle: Bundle) -> str:
     """Digest that changes whenever the graph would: weights, architecture, input size."""
-    import hashlib
-
     metadata = bundle.metadata
     parts = (bundle.sha256, metadata.architecture.model_dump_json(), str(metadata.preprocessing.crop_px))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -78,10 +78,9 @@ def architecture_id(bundle: Bundle) -> str:
 
 def ensure_onnx(bundle: Bundle) -> Path:
     """`checked_onnx`, exporting first where that is needed: torch runs in a process of its own and leaves nothing behind."""
-    try:
+    with contextlib.suppress(ModelError):
         return checked_onnx(bundle)
-    except ModelError:
-        run_module("bin_daemon.model.export", str(bundle.path))
+    run_module("bin_daemon.model.export", str(bundle.path))
     return checked_onnx(bundle)
 
 

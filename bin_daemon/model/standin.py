@@ -48,9 +48,7 @@ def ensure_standin(cache_dir: Path, head_dir: Path = HEAD_DIR) -> Path:
     A new head or backbone gets a new folder; a damaged one is made again. ModelError names the extra where it is missing.
     """
     target = cache_dir / f"standin-{_content_id(head_dir)}"
-    try:
-        checked_onnx(read_bundle(target))
-    except ModelError:
+    if not _usable(target):
         run_module("bin_daemon.model.standin", str(target), str(head_dir))
         checked_onnx(read_bundle(target))
     return target
@@ -107,6 +105,14 @@ def assemble(target: Path, head_dir: Path) -> None:
             f"{head_dir / HEAD_FILE}: has {shapes}, wanted {labels} x {FEATURES} and {labels}", hint="train it again"
         )
     write_bundle(target, metadata, {**read_backbone(), **head})
+
+
+def _usable(target: Path) -> bool:
+    try:
+        checked_onnx(read_bundle(target))
+    except ModelError:
+        return False
+    return True
 
 
 def _content_id(head_dir: Path) -> str:
