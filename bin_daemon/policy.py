@@ -77,13 +77,15 @@ class Reason(str, Enum):
 
 
 DEFAULT_COST: Mapping[Category, Mapping[Category, float]] = {
-    # cost[TRUE][SORTED], 1 = a reusable thing lost in other. A battery in food spoils the compost and may burn;
-    # among recyclables it is at least picked out by hand; in other it goes to the controlled incinerator.
-    Category.RECYCLABLE: {Category.KITCHEN: 2.0, Category.HAZARDOUS: 2.0, Category.OTHER: 1.0},
-    Category.KITCHEN: {Category.RECYCLABLE: 2.0, Category.HAZARDOUS: 2.0, Category.OTHER: 1.0},
+    # cost[TRUE][SORTED]. 1 is the loss of a good thing into other; half as much again when it also spoils compost or
+    # recyclables; 2 in the hazardous bin, whose every kilogram is treated by hand. A battery in food spoils the compost and
+    # may burn; among recyclables it is at least picked out by hand; other goes to a controlled incinerator.
+    Category.RECYCLABLE: {Category.KITCHEN: 1.5, Category.HAZARDOUS: 2.0, Category.OTHER: 1.0},
+    Category.KITCHEN: {Category.RECYCLABLE: 1.5, Category.HAZARDOUS: 2.0, Category.OTHER: 1.0},
     Category.HAZARDOUS: {Category.RECYCLABLE: 6.0, Category.KITCHEN: 10.0, Category.OTHER: 5.0},
-    Category.OTHER: {Category.RECYCLABLE: 2.0, Category.KITCHEN: 2.0, Category.HAZARDOUS: 2.0},
+    Category.OTHER: {Category.RECYCLABLE: 1.5, Category.KITCHEN: 1.5, Category.HAZARDOUS: 2.0},
 }
+"""Judgement, not measurement: a site that knows its own prices sets policy.cost."""
 
 SUM_TOLERANCE = 0.02
 """Half-precision engines round each of 265 labels; a sum further from 1 is a broken model."""
