@@ -37,15 +37,12 @@ def test_finish_tells_the_whole_story(desk: Any, item: Callable[..., Any]) -> No
     assert desk.sql("SELECT outcome FROM actions") == [("closed",)]
 
 
-@pytest.mark.parametrize(("unsure", "outcome"), [(True, "unsure_kept_shut"), (False, "refused")])
+@pytest.mark.parametrize(("kind", "outcome"), [("unsure", "unsure_kept_shut"), ("refused", "refused")])
 def test_a_decision_without_command_ends_at_once(
-    desk: Any,
-    item: Callable[..., Any],
-    unsure: bool,
-    outcome: str,
+    desk: Any, item: Callable[..., Any], kind: str, outcome: str
 ) -> None:
     """No lid moves, so row and event are there when begin() returns."""
-    journal, one = desk.journal(), item(opens=False, unsure=unsure)
+    journal, one = desk.journal(), item(opens=False, unsure=kind == "unsure")
     journal.begin(*one.parts)
     (event,) = desk.events(journal)
     assert (event["outcome"], event["lid"], event["category"], event["guess"]) == (outcome, None, None, "recyclable")
@@ -199,5 +196,5 @@ def test_ack_and_bury_take_rows_out(desk: Any, item: Callable[..., Any]) -> None
 def test_the_clock_check_agrees_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """An impossible year is never believed, whatever the kernel says."""
     assert wallclock.clock_is_synced() in {True, False}
-    monkeypatch.setattr(wallclock.time, "time", lambda: 100.0)
+    monkeypatch.setattr("time.time", lambda: 100.0)
     assert wallclock.clock_is_synced() is False
