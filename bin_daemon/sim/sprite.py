@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bin_daemon.domain import Box, Image
 
 
@@ -66,6 +68,25 @@ def sprite(
     return Sprite(colour, np.asarray(cv2.merge((keep, keep, keep)), np.uint8), (solid[0], solid[1], solid[2], solid[3]))
 
 
+def smear(still: Sprite, along_xy: tuple[float, float], length_px: int) -> Sprite:
+    """The same sprite with motion blur of ``length_px`` along one direction (a unit vector)."""
+    size = max(3, length_px // 2 | 1)
+    middle = size // 2
+    kernel = np.zeros((size, size), np.float32)
+    reach_x, reach_y = (round(middle * v) for v in along_xy)
+    cv2.line(kernel, (middle - reach_x, middle - reach_y), (middle + reach_x, middle + reach_y), 1.0, 1)
+    kernel /= kernel.sum()
+    return Sprite(_streaked(still.colour, kernel), _streaked(still.keep, kernel), still.solid_xywh)
+
+
+def _streaked(picture: Image, kernel: NDArray[np.float32]) -> Image:
+    """Filtered at half size: a blurred picture has no finer detail, and it takes a sixteenth of the time."""
+    height, width = picture.shape[:2]
+    half = cv2.resize(picture, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+    half = cv2.filter2D(half, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def _turn(rgba: Image, scale: float, angle_deg: float, margin_px: int) -> Image:
     """Premultiplied RGBA, scaled and turned about its middle, with room for the shadow."""
     height, width = rgba.shape[:2]
@@ -80,7 +101,8 @@ def _turn(rgba: Image, scale: float, angle_deg: float, margin_px: int) -> Image:
     out_w = int(width * cos + height * sin) + 2 * margin_px
     out_h = int(width * sin + height * cos) + 2 * margin_px
     matrix[:, 2] += ((out_w - width) / 2, (out_h - height) / 2)
-    return np.asarray(cv2.warpAffine(pre, matrix, (out_w, out_h), flags=cv2.INTER_LINEAR), np.uint8)
+    finer = cv2.INTER_CUBIC if scale > 1.3 else cv2.INTER_LINEAR  # noqa: PLR2004 - enlarged: no visible pixels
+    return np.asarray(cv2.warpAffine(pre, matrix, (out_w, out_h), flags=finer), np.uint8)
 
 
 def _shadow(alpha: Image, shadow_px: float, lift: float, strength: float) -> Image:

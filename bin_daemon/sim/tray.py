@@ -79,9 +79,9 @@ def _rim_px(size_hw: tuple[int, int]) -> int:
 def _noise(rng: np.random.Generator, size_hw: tuple[int, int], blur_hw_px: tuple[float, float]) -> Floats:
     """Smooth noise of spread 1, made small and enlarged where the grain is coarse."""
     height, width = size_hw
-    shrink = max(1, int(min(blur_hw_px) / 3))
-    small = rng.standard_normal((height // shrink + 2, width // shrink + 2), np.float32)
-    sigma_y, sigma_x = (max(0.01, px / shrink) for px in blur_hw_px)
+    shrink_y, shrink_x = (max(1, int(px / 3)) for px in blur_hw_px)
+    small = rng.standard_normal((height // shrink_y + 2, width // shrink_x + 2), np.float32)
+    sigma_y, sigma_x = max(0.01, blur_hw_px[0] / shrink_y), max(0.01, blur_hw_px[1] / shrink_x)
     small = np.asarray(cv2.GaussianBlur(small, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y), np.float32)
     small /= max(float(small.std()), 1e-6)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
