@@ -1,0 +1,160 @@
+"""The daemon's life: workers around the line, readiness, watchdog, faults, and an orderly end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+
+from bin_daemon.app.commands import Commands
+from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
+from bin_daemon.app.lock import only_one
+from bin_daemon.app.parts import Parts
+from bin_daemon.app.telling import Telling
+from bin_daemon.config import Loaded
+from bin_daemon.events import Publisher
+from bin_daemon.pipeline import Pipeline
+from bin_daemon.sensing import EndOfFramesError, Slot
+from bin_daemon.service import Worker, systemd
+from bin_daemon.service.control import ControlSocket
+from bin_daemon.service.health import may_feed_watchdog
+
+FRAME_WAIT_S = 0.25
+"""The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
+LIDS_SHUT_S = 1.0
+FLUSH_S = 2.0
+JOIN_S = 1.0
+EXIT_OK, EXIT_CRASH_LIMIT = 0, 70
+
+
+class App:
+    """One bin. `run` returns the exit code; `stop` may be called from any thread or signal handler."""
+
+    def __init__(self, loaded: Loaded, parts: Parts, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings = loaded.settings
+        self.parts = parts
+        self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, parts.journal, parts.lids)
+        self.slot = Slot()
+        self.telling = Telling(loaded, parts, self.pipeline)
+        self.commands = Commands(self.settings, self.pipeline, parts, self.telling, restart=self.stop)
+        self.publisher = Publisher(self.settings, parts, self.telling) if self.settings.mqtt.host else None
+        self._clock = clock
+        self._stop = threading.Event()
+        self._log = structlog.get_logger()
+        self._workers = [Worker("camera", self._watch), Worker("lids", parts.lids.session)]
+        self._workers.append(Worker("control", ControlSocket(self._socket_path, self.commands.local).session))
+        if self.publisher:
+            self._workers.append(Worker("publish", self.publisher.session))
+        self._ready = False
+        self._recovered = False
+        self._seen_frame = False
+        self._started_t_s = self._beat_t_s = self._fed_t_s = clock()
+
+    def stop(self) -> None:
+        """End `run` after the present turn."""
+        self._stop.set()
+
+    def run(self) -> int:
+        """Serve until stopped. Every step of the end is bounded; if we die instead, the controller shuts its lids by itself."""
+        with ExitStack() as stack:
+            stack.enter_context(only_one(self.settings.service.state_dir / "lock"))
+            stack.callback(self.parts.journal.close)
+            self.parts.classifier.warm_up()
+            stack.callback(self._end_workers)
+            for worker in self._workers:
+                worker.start()
+            stack.callback(self._wind_down)
+            while not self._stop.is_set():
+                self._turn()
+                if dead := [x.status.name for x in self._workers if x.status.dead]:
+                    self._log.error("giving up: a worker crashed too often", workers=dead)
+                    return EXIT_CRASH_LIMIT
+        return EXIT_OK
+
+    def _turn(self) -> None:
+        frame = self.slot.get(FRAME_WAIT_S)
+        if frame:
+            self._seen_frame = True
+            self.telling.frame(frame)
+            self.pipeline.step(frame)
+        else:
+            self.pipeline.collect()
+        self.commands.run_waiting()
+        self._recover()
+        self._update_faults()
+        self._tell_systemd()
+        if self.slot.closed and not frame:
+            self._stop.set()  # the clip is over
+
+    @contextmanager
+    def _watch(self) -> Iterator[Callable[[], None]]:
+        """One life of the camera, for its worker."""
+        with self.parts.camera.open() as read:
+
+            def step() -> None:
+                try:
+                    self.slot.put(read())
+                except EndOfFramesError:
+                    self.slot.close()
+                    self._stop.wait(FRAME_WAIT_S)
+
+            yield step
+
+    def _recover(self) -> None:
+        """Close what an earlier run left open, once the controller has said what it did last."""
+        if not self._recovered and (hello := self.parts.lids.hello):
+            self._recovered = True
+            self.parts.journal.recover(hello.last_action_id)
+
+    def _update_faults(self) -> None:
+        detector = self.parts.detector
+        found = [
+            *device_faults(x.status for x in self._workers),
+            *sight_faults(detector.sight, detector.conditions),
+            *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
+        ]
+        self.telling.update_faults(found)
+
+    def _tell_systemd(self) -> None:
+        now_s = self._beat_t_s = self._clock()
+        statuses = [x.status for x in self._workers]
+        if not self._ready:
+            whole = self._seen_frame and self.parts.lids.state.connected
+            self._ready = whole or now_s - self._started_t_s >= self.settings.service.ready_timeout_s
+            if self._ready:
+                self._log.info("ready", degraded=not whole)
+                systemd.notify("READY=1", "STATUS=sorting" if whole else "STATUS=degraded")
+        watchdog_s = systemd.watchdog_s()
+        if watchdog_s and now_s - self._fed_t_s >= watchdog_s / 4:
+            why_not = may_feed_watchdog(self._beat_t_s, statuses, now_s, self.settings.service.stale_s)
+            if why_not:
+                self._log.error("not feeding the watchdog", why=why_not)
+            else:
+                systemd.notify("WATCHDOG=1")
+                self._fed_t_s = now_s
+
+    def _wind_down(self) -> None:
+        systemd.notify("STOPPING=1")
+        self._log.info("stopping")
+        shut = self.parts.lids.close_all(LIDS_SHUT_S)
+        self.pipeline.collect()
+        if not shut:
+            self._log.warning("lids not known to be shut; the controller shuts them by itself")
+        if self.publisher:
+            self.publisher.flush(FLUSH_S)
+            self.publisher.close(FLUSH_S)
+
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            if not worker.join(JOIN_S):
+                self._log.warning("worker does not end; leaving it behind", worker=worker.name)
+
+    @property
+    def _socket_path(self) -> Path:
+        return self.settings.service.runtime_dir / "control.sock"

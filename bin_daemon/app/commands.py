@@ -1,0 +1,121 @@
+"""Carries out commands between two frames, from MQTT and from the control socket alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bin_daemon.app.parts import Parts, new_id
+from bin_daemon.config import Settings
+from bin_daemon.domain import Frame, ManualRequest, Mode
+from bin_daemon.errors import DeviceError
+from bin_daemon.events import LidCloseArgs, LidOpenArgs, ModeArgs, PendingCommand
+from bin_daemon.pipeline import Pipeline
+
+TIMED_MODES = frozenset({Mode.MANUAL, Mode.MAINTENANCE})
+JPEG_QUALITY = 85
+
+
+class Commands:
+    """Main thread only. ``newest`` gives the last frame; ``send_image`` publishes a JPEG, False without broker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        pipeline: Pipeline,
+        *,
+        newest: Callable[[], Frame | None],
+        send_image: Callable[[bytes], bool],
+        restart: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._pipeline = pipeline
+        self._newest = newest
+        self._send_image = send_image
+        self._restart = restart
+        self._clock = clock
+        self._mode_ends_t_s: float | None = None
+        self._handlers: dict[str, Callable[[PendingCommand], None]] = {
+            "mode": self._mode,
+            "lid.open": self._lid_open,
+            "lid.close": self._lid_close,
+            "snapshot": self._snapshot,
+            "restart": self._do_restart,
+        }
+
+    def run_waiting(self) -> None:
+        """Carry out what waits, and end a mode whose time is up."""
+        if self._mode_ends_t_s is not None and self._clock() >= self._mode_ends_t_s:
+            self._set_mode(Mode.AUTO, None)
+        for pending in self._parts.commands.drain():
+            self._handlers[pending.command.name](pending)
+
+    def _mode(self, pending: PendingCommand) -> None:
+        args = pending.command.args
+        assert isinstance(args, ModeArgs)  # noqa: S101 - the parser chose the model by the name
+        for_s = None
+        if args.mode in TIMED_MODES:
+            for_s = args.for_s or self._settings.policy.manual_timeout_s
+        self._set_mode(args.mode, for_s)
+        pending.accept({"mode": args.mode.value, "for_s": for_s})
+
+    def _set_mode(self, mode: Mode, for_s: float | None) -> None:
+        self._pipeline.mode = mode
+        self._mode_ends_t_s = None if for_s is None else self._clock() + for_s
+
+    def _lid_open(self, pending: PendingCommand) -> None:
+        args = pending.command.args
+        assert isinstance(args, LidOpenArgs)  # noqa: S101 - the parser chose the model by the name
+        request = ManualRequest(new_id(), args.lid, self._pipeline.mode, local=pending.command.local, hold_ms=args.hold_ms)
+        decision = self._pipeline.open_by_hand(request, self._clock())
+        if decision.command:
+            pending.accept({"event_id": request.id, "lid": decision.command.lid, "hold_ms": decision.command.hold_ms})
+        else:
+            pending.refuse(decision.reason, decision.text)
+
+    def _lid_close(self, pending: PendingCommand) -> None:
+        args = pending.command.args
+        assert isinstance(args, LidCloseArgs)  # noqa: S101 - the parser chose the model by the name
+        lids = self._parts.lids
+        known = lids.state.lids
+        wanted = [args.lid] if args.lid else list(known)
+        if not lids.state.connected:
+            pending.refuse("not_connected", "The lid controller does not answer; without a host it shuts its lids by itself.")
+        elif unknown := [x for x in wanted if x not in known]:
+            pending.refuse("no_lid", f"There is no lid {unknown[0]}; there are {', '.join(map(str, known))}.")
+        else:
+            pending.accept({"accepted": {str(lid): lids.close(lid) for lid in wanted}})
+
+    def _snapshot(self, pending: PendingCommand) -> None:
+        if not self._settings.privacy.publish_images:
+            pending.refuse("not_allowed", "Pictures leave this bin only when privacy.publish_images is true.")
+            return
+        frame = self._newest()
+        if frame is None:
+            pending.refuse("no_frame", "The camera gives no picture.")
+            return
+        try:
+            jpeg = _jpeg(frame)
+        except DeviceError as error:
+            pending.refuse("no_frame", str(error))
+            return
+        data: dict[str, Any] = {"topic": "image/last", "bytes": len(jpeg), "width": frame.width, "height": frame.height}
+        if self._send_image(jpeg):
+            pending.accept(data)
+        else:
+            pending.refuse("no_broker", "The broker is not connected: nobody could receive the picture.")
+
+    def _do_restart(self, pending: PendingCommand) -> None:
+        pending.accept({"restart": "The daemon ends in good order; systemd starts it again."})
+        self._restart()
+
+
+def _jpeg(frame: Frame) -> bytes:
+    import simplejpeg
+
+    encoded: bytes = simplejpeg.encode_jpeg(frame.bgr(), quality=JPEG_QUALITY, colorspace="BGR")
+    return encoded

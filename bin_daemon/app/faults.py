@@ -1,0 +1,62 @@
+"""What counts as a fault that somebody should see, read off the parts after every turn; each with one sentence that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bin_daemon.domain import Fault, LidPosition, LidsState, Sight
+from bin_daemon.service import WorkerStatus
+
+_DEVICES = {
+    "camera": ("camera_lost", "error"),
+    "lids": ("controller_lost", "error"),
+    "publish": ("broker_lost", "warning"),
+    "control": ("control_socket_lost", "warning"),
+}
+_SIGHTS = {
+    Sight.TOO_DARK: ("it is too dark to see the tray", "Switch the tray light on; check its cable."),
+    Sight.TOO_BRIGHT: ("the picture is overexposed", "Shade the tray or lower the camera's exposure."),
+    Sight.COVERED: ("the lens is covered", "Clean the lens; take away what covers it."),
+}
+_CONDITIONS = {
+    "not_cleared": ("an item is still on the tray after its lid shut", "Take the item off the tray; check that the tray tips."),
+}
+
+
+def device_faults(workers: Iterable[WorkerStatus]) -> Iterator[Fault]:
+    """One fault for each device that cannot be reached now."""
+    for worker in workers:
+        if worker.failing and worker.name in _DEVICES:
+            code, severity = _DEVICES[worker.name]
+            yield Fault(code, severity, worker.failing, worker.hint)
+
+
+def sight_faults(sight: Sight, conditions: Iterable[str]) -> Iterator[Fault]:
+    """What is wrong with the picture or the tray."""
+    if sight in _SIGHTS:
+        text, fix = _SIGHTS[sight]
+        yield Fault(f"sight_{sight.value}", "error", f"All lids stay shut: {text}.", fix)
+    for condition in sorted(conditions):
+        if condition in _CONDITIONS:
+            text, fix = _CONDITIONS[condition]
+            yield Fault(condition, "warning", text[0].upper() + text[1:] + ".", fix)
+
+
+def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
+    """What the controller reports."""
+    if not lids.connected:
+        return  # what was last heard is no longer known; controller_lost says so
+    if lids.stopped:
+        yield Fault("stopped", "error", "All lids stay shut: the stop switch is pressed or latched.", "Release the stop switch.")
+    if not lids.voltage_ok:
+        yield Fault("low_voltage", "error", "All lids stay shut: the servo supply is low.", "Check battery and power supply.")
+    for lid in lids.lids.values():
+        if lid.position is LidPosition.FAULT:
+            yield Fault(
+                f"lid_{lid.lid}_fault",
+                "error",
+                f"Lid {lid.lid} is in fault.",
+                f"Free lid {lid.lid}, then switch the controller off and on.",
+            )
+        if lid.full_frac is not None and lid.full_frac >= full_frac:
+            yield Fault(f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it.")

@@ -1,0 +1,70 @@
+"""Builds the parts of a bin from its settings: the only place that knows every class."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import uuid_utils
+
+from bin_daemon.config import CameraSettings, Settings
+from bin_daemon.events import CommandQueue, Journal
+from bin_daemon.lids import SerialLids
+from bin_daemon.model.classify import Classifier, open_classifier
+from bin_daemon.model.store import resolve_bundle
+from bin_daemon.placement import Detector
+from bin_daemon.policy import Policy
+from bin_daemon.sensing import Camera, open_camera
+from bin_daemon.sim import register_serial
+
+
+def new_id() -> str:
+    """A UUIDv7: sorts by time and needs nobody's permission."""
+    return str(uuid_utils.uuid7())
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything that an `App` drives. Tests and the demo may replace any of them before the app is made."""
+
+    boot_id: str
+    camera: Camera
+    detector: Detector
+    classifier: Classifier
+    policy: Policy
+    journal: Journal
+    lids: SerialLids
+    commands: CommandQueue
+
+
+def make_parts(settings: Settings) -> Parts:
+    """Build all parts. The model is loaded and checked; devices are opened later, by their workers.
+
+    Raises ConfigError and ModelError: what a person must mend before the bin can work.
+    """
+    register_serial()  # sim:// becomes a port like any other
+    boot_id = uuid.uuid4().hex
+    lids = SerialLids(settings.controller, settings.lids)
+    camera = _camera(settings.camera)
+    bundle = resolve_bundle(settings.model, settings.service.state_dir)
+    classifier = open_classifier(
+        bundle, engine=settings.model.engine, threads=settings.model.threads, overrides=settings.model.label_overrides
+    )
+    return Parts(
+        boot_id=boot_id,
+        camera=camera,
+        detector=Detector(settings.placement, new_id),
+        classifier=classifier,
+        policy=Policy(settings.policy, settings.lids),
+        journal=Journal(settings.service.state_dir / "journal.sqlite", settings.journal, boot_id),
+        lids=lids,
+        commands=CommandQueue(),
+    )
+
+
+def _camera(settings: CameraSettings) -> Camera:
+    if settings.source.startswith("sim:"):
+        from bin_daemon.sim.camera import SimCamera  # the simulator's pictures are not for every start
+
+        return SimCamera(settings)
+    return open_camera(settings)

@@ -1,0 +1,109 @@
+"""What the bin tells of itself: the retained topics info, state and health, and `bin-daemon status`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from bin_daemon.app.parts import Parts
+from bin_daemon.config import Loaded
+from bin_daemon.domain import Fault, Frame
+from bin_daemon.events import COMMAND_NAMES
+from bin_daemon.pipeline import Pipeline
+from bin_daemon.service.health import Latencies, process_health
+
+FPS_FRAMES = 30
+
+
+class Telling:
+    """Read from any thread; written by the main thread."""
+
+    def __init__(self, loaded: Loaded, parts: Parts, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = loaded.settings
+        self._parts = parts
+        self._pipeline = pipeline
+        self._clock = clock
+        self._config = hashlib.sha256(loaded.settings.model_dump_json().encode()).hexdigest()[:16]
+        self._frame_times: deque[float] = deque(maxlen=FPS_FRAMES)
+        self._own: set[str] = set()
+        self.latencies = Latencies()
+
+    def frame(self, frame: Frame) -> None:
+        """A frame arrived: for the frame rate and its age."""
+        self._frame_times.append(frame.t_s)
+
+    def update_faults(self, found: Iterable[Fault]) -> None:
+        """Raise and clear so that the journal's faults are what was found; the journal's own faults are its own business."""
+        present = {fault.code: fault for fault in found}
+        for code in self._own - present.keys():
+            self._parts.journal.clear_fault(code)
+        for fault in present.values():
+            self._parts.journal.raise_fault(fault)
+        self._own = set(present)
+
+    def info(self) -> dict[str, Any]:
+        """What this bin is: version, hardware, firmware, model, configuration, capabilities, commands."""
+        hello = self._parts.lids.hello
+        return {
+            "version": importlib.metadata.version("bin-daemon"),
+            "name": self._settings.bin.name or self._settings.bin.id,
+            "hardware": _hardware(),
+            "firmware": f"{hello.firmware} ({hello.git})" if hello else "",
+            "model": self._parts.classifier.info,
+            "config": self._config,
+            "capabilities": sorted(hello.capabilities) if hello else [],
+            "commands": sorted(COMMAND_NAMES),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The full present state."""
+        lids = self._parts.lids.state
+        categories = {x.lid: x.category.value for x in self._settings.lids}
+        return {
+            "mode": self._pipeline.mode.value,
+            "sight": self._parts.detector.sight.value,
+            "tray": self._parts.detector.state.value,
+            "controller": lids.connected,
+            "stopped": lids.stopped,
+            "lids": [
+                {
+                    "lid": x.lid,
+                    "category": categories.get(x.lid),
+                    "position": x.position.value,
+                    "full_frac": None if x.full_frac is None else round(x.full_frac, 2),
+                }
+                for x in lids.lids.values()
+            ],
+            "faults": [
+                {"code": x.code, "severity": x.severity, "text": x.text, "fix": x.fix} for x in self._parts.journal.active_faults
+            ],
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Figures for a graph; the publisher adds its own under ``mqtt``."""
+        times = tuple(self._frame_times)
+        span_s = times[-1] - times[0] if len(times) > 1 else 0.0
+        telemetry = self._parts.lids.telemetry
+        return {
+            "latency_ms": self.latencies.summary(),
+            "fps": round((len(times) - 1) / span_s, 1) if span_s > 0 else None,
+            "frame_age_ms": round((self._clock() - times[-1]) * 1000) if times else None,
+            "serial": {"stray_reports": self._parts.journal.stray_reports},
+            "controller_temp_c": telemetry.temp_c if telemetry else None,
+            "supply_mv": telemetry.vin_mv if telemetry else None,
+            **process_health(self._settings.service.state_dir),
+        }
+
+
+def _hardware() -> str:
+    """The board's own name where the device tree tells it (Jetson, Raspberry Pi), else machine and system."""
+    try:
+        return Path("/proc/device-tree/model").read_text("utf-8").strip("\0\n ")
+    except OSError:
+        return f"{platform.machine()} {platform.system()}"

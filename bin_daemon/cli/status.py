@@ -1,0 +1,62 @@
+"""`bin-daemon status`: ask the running daemon over its control socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def status(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The running daemon's config file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Show what the running daemon says about itself; exit 1 when it has a fault of severity error."""
+    import orjson
+
+    from bin_daemon.config import load_settings
+    from bin_daemon.errors import UnreachableError
+    from bin_daemon.service.control import ask
+
+    settings = load_settings(config)
+    answer = ask(settings.service.runtime_dir / "control.sock", {"name": "status"})
+    if not answer.get("ok"):
+        raise UnreachableError(f"the daemon answered: {answer.get('error')}", hint="Look at its log: journalctl -u bin-daemon")
+    data = answer["data"]
+    if as_json:
+        print(orjson.dumps(data).decode())
+    else:
+        _show(data)
+    if any(fault["severity"] == "error" for fault in data["state"]["faults"]):
+        raise typer.Exit(1)
+
+
+def _show(data: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    info, state, health = data["info"], data["state"], data["health"]
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("bin", f"{info['name']}, version {info['version']}"),
+        ("mode", state["mode"]),
+        ("camera", f"{state['sight']}, {health['fps']} frames/s, last frame {health['frame_age_ms']} ms ago"),
+        ("controller", info["firmware"] if state["controller"] else "not connected"),
+        ("model", info["model"].get("name", "?")),
+        ("broker", "connected" if health["mqtt"]["connected"] else "not connected"),
+        ("outbox", f"{health['mqtt']['outbox']} waiting, {health['mqtt']['dropped']} lost"),
+    ):
+        facts.add_row(f"[bold]{name}[/]", str(value))
+    console.print(facts)
+    lids = Table("lid", "category", "position", "full")
+    for lid in state["lids"]:
+        full = "" if lid["full_frac"] is None else f"{lid['full_frac']:.0%}"
+        lids.add_row(str(lid["lid"]), str(lid["category"]), lid["position"], full)
+    console.print(lids)
+    for fault in state["faults"]:
+        colour = "red" if fault["severity"] == "error" else "yellow"
+        console.print(f"[{colour}]{fault['severity'].upper()} {fault['code']}[/]: {fault['text']}\n  mend: {fault['fix']}", highlight=False)
+    if not state["faults"]:
+        console.print("[green]no faults[/]")

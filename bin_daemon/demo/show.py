@@ -1,0 +1,140 @@
+"""The demo as people see it (lines in a terminal) and as scripts read it (JSON lines on stdout)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from rich.console import Console
+
+COLOURS = {"recyclable": "bright_blue", "kitchen": "green", "hazardous": "red", "other": "bright_black"}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTold:
+    """One item, with the truth beside it."""
+
+    number: int
+    item: str
+    truth: str
+    category: str | None
+    label: str | None
+    probability: float
+    lid: int | None
+    open_ms: float | None
+    outcome: str
+    text: str
+    event_id: str
+    latency_ms: dict[str, float | None]
+
+    @property
+    def right(self) -> bool:
+        """Whether it was sorted as what it is."""
+        return self.category == self.truth
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `demo --json` prints for an item."""
+        return {
+            "item": self.item,
+            "truth": self.truth,
+            "category": self.category,
+            "label": self.label,
+            "probability": round(self.probability, 4),
+            "lid": self.lid,
+            "outcome": self.outcome,
+            "event_id": self.event_id,
+            "latency_ms": self.latency_ms,
+        }
+
+
+class Show(Protocol):
+    """Where the demo is told."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing before or between the items."""
+
+    def item(self, item: ItemTold, right: int, wrong: int, unsure: int) -> None:
+        """An item has ended; with the running totals."""
+
+    def message(self, topic: str, payload: dict[str, Any]) -> None:
+        """The separate subscriber received this."""
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """All is over."""
+
+
+class JsonShow:
+    """stdout is pure JSON lines: one object an item, last the summary."""
+
+    def note(self, text: str) -> None:
+        """Notes go to stderr."""
+        sys.stderr.write(text + "\n")
+
+    def item(self, item: ItemTold, right: int, wrong: int, unsure: int) -> None:  # noqa: ARG002 - totals come last
+        """One line."""
+        self._print(item.as_json())
+
+    def message(self, topic: str, payload: dict[str, Any]) -> None:
+        """Counted elsewhere."""
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """The last line."""
+        self._print(summary)
+
+    @staticmethod
+    def _print(value: dict[str, Any]) -> None:
+        sys.stdout.write(orjson.dumps(value).decode() + "\n")
+        sys.stdout.flush()
+
+
+class PersonShow:
+    """A few lines an item, readable without colours and without a terminal."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """One dim line."""
+        self._console.print(text, style="dim", markup=False)
+
+    def item(self, item: ItemTold, right: int, wrong: int, unsure: int) -> None:
+        """Photo, what was seen, what the lid did, the totals."""
+        mark = "[green]right[/]" if item.right else "[yellow]unsure[/]" if item.category is None else "[red]WRONG[/]"
+        seen = _coloured(item.category) if item.category else "unsure"
+        ms = item.latency_ms
+        lid = f"lid {item.lid} opened" + (f" for {item.open_ms / 1000:.1f} s" if item.open_ms else "") if item.lid else "all lids stayed shut"
+        out = self._console.print
+        out(f"[bold]{item.number:>2}/{self._items}  {item.item}[/]  (truly {_coloured(item.truth)})")
+        out(f"       saw    {seen} {item.probability:.0%}, label {item.label or '-'}   {mark}")
+        out(f"       lid    {lid}, {item.outcome}; {item.text}")
+        out(f"       took   settle {_ms(ms['settle'])}, classify {_ms(ms['classify'])}, decide {_ms(ms['decide'])}, wire {_ms(ms['wire'])}")
+        out(f"       so far {right} right, {wrong} wrong, {unsure} unsure")
+
+    def message(self, topic: str, payload: dict[str, Any]) -> None:
+        """One dim line for each event; the rest of the topics would only scroll by."""
+        if topic.endswith("event/item"):
+            told = f"{payload['id'][:13]}... {payload['category'] or 'unsure'} lid {payload['lid']} {payload['outcome']}"
+        elif topic.endswith("event/fault"):
+            told = f"{payload['event']} {payload['code']}: {payload['text']}"
+        else:
+            return
+        self._console.print(f"       MQTT   {topic}  {told}", style="dim", markup=False)
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """The end."""
+        self._console.print()
+        self._console.print(
+            f"[bold]{summary['items']} items, {summary['correct']} sorted right[/]; {summary['events_received']} events received by a "
+            f"separate subscriber through {summary['broker']}; {summary['double_opens']} double openings."
+        )
+
+
+def _coloured(category: str) -> str:
+    return f"[{COLOURS[category]}]{category}[/]"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"  # noqa: PLR2004 - digits shown
