@@ -1,1 +1,6 @@
-"""TODO."""
+"""The lids: one controller behind a serial line."""
+
+from bin_daemon.lids.serial_lids import SerialLids
+from bin_daemon.lids.snapshot import ControllerInfo
+
+__all__ = ["ControllerInfo", "SerialLids"]

@@ -1,0 +1,138 @@
+"""What a ``sim://WORLD?key=value&...`` URL may say: one frozen dataclass, whose fields are the keys."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from bin_daemon.errors import ConfigError
+from bin_daemon.sim.faults import Delay, Drop, Duplicate, Fault, Garble, Line, OneByteAtATime, OtherMajor, Truncate
+from bin_daemon.sim.plant import PlantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class SimOptions:
+    """How the simulated controller, its bin and its cable behave. Lids count from 1; 0 is none. Rates are 0..1."""
+
+    lids: int = 4
+    travel_ms: float = 350.0
+    """Time of a lid from end to end; the bounds are those of the controller's slew limit."""
+    jam: int = 0
+    """This lid's hinge is stuck: it opens a crack and no further."""
+    finger: int = 0
+    """Something lies under this lid whenever it closes, until the lid has backed off once."""
+    full: int = 0
+    """This lid's compartment is full."""
+    stop: int = 0
+    """1: the mushroom switch is pressed."""
+    vin_mv: int = 12_000
+    """Supply voltage."""
+    silent: int = 0
+    """1: receives and never answers."""
+    chatter: int = 0
+    """1: no controller at all but some other device, which prints text lines."""
+    major: int = 0
+    """Claim this protocol major instead of the true one; 0: the true one."""
+    latency_ms: float = 0.0
+    """Each direction is this much late."""
+    noise: float = 0.0
+    """Share of bytes that arrive with one bit flipped, each direction."""
+    drop: float = 0.0
+    """Share of frames lost, each direction."""
+    double: float = 0.0
+    """Share of frames delivered twice, each direction."""
+    truncate: float = 0.0
+    """Share of frames cut short, each direction."""
+    dribble: int = 0
+    """1: bytes arrive one at a time."""
+    seed: int = 1
+    """Of the random faults."""
+
+    def plant(self) -> PlantSettings:
+        """The bin's mechanics."""
+        return PlantSettings(lids=self.lids, travel_ms=self.travel_ms)
+
+    def line(self, direction: int) -> Line:
+        """One direction of the cable, 0 to the controller, 1 to the host: its faults, reproducible."""
+        faults = list(self._faults(random.Random(2 * self.seed + direction)))
+        return Line([OtherMajor(self.major), *faults] if self.major and direction else faults)
+
+    def _faults(self, rng: random.Random) -> Iterator[Fault]:
+        if self.drop:
+            yield Drop(rng, self.drop)
+        if self.double:
+            yield Duplicate(rng, self.double)
+        if self.truncate:
+            yield Truncate(rng, self.truncate)
+        if self.noise:
+            yield Garble(rng, self.noise)
+        if self.latency_ms:
+            yield Delay(self.latency_ms / 1000.0)
+        if self.dribble:
+            yield OneByteAtATime()
+
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "lids": (1, 16),
+    "travel_ms": (80, 20_000),
+    "jam": (0, 16),
+    "finger": (0, 16),
+    "full": (0, 16),
+    "stop": (0, 1),
+    "vin_mv": (0, 30_000),
+    "silent": (0, 1),
+    "chatter": (0, 1),
+    "major": (0, 15),
+    "latency_ms": (0, 10_000),
+    "noise": (0, 1),
+    "drop": (0, 1),
+    "double": (0, 1),
+    "truncate": (0, 1),
+    "dribble": (0, 1),
+    "seed": (0, 2**31),
+}
+
+
+def parse_url(url: str) -> tuple[str, SimOptions]:
+    """World name and options of ``sim://WORLD?key=value``. Raises `ConfigError` naming the key that is wrong."""
+    parts = urlsplit(url)
+    name = parts.netloc + parts.path
+    if parts.scheme.lower() != "sim" or not name or parts.fragment:
+        raise ConfigError(
+            f"controller port {url!r} is no simulator URL", hint="write sim://WORLD?key=value, as in sim://bin?jam=2"
+        )
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    options = SimOptions(**dict(_checked(url, key, text) for key, text in pairs))
+    for key in ("jam", "finger", "full"):
+        if (lid := getattr(options, key)) > options.lids:
+            raise ConfigError(
+                f"controller port {url!r}: {key}={lid}, but there are {options.lids} lids",
+                hint="name a lid that is there",
+            )
+    return name, options
+
+
+def _checked(url: str, key: str, text: str) -> tuple[str, Any]:
+    if key not in BOUNDS:
+        raise ConfigError(f"controller port {url!r}: unknown parameter {key!r}", hint=f"known are: {', '.join(BOUNDS)}")
+    kind = _KINDS[key]
+    low, high = BOUNDS[key]
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"controller port {url!r}: {key}={text!r} will not do", hint=f"give {key} {wanted} from {low} to {high}"
+        )
+    return key, value
+
+
+_KINDS = {field.name: float if isinstance(field.default, float) else int for field in fields(SimOptions)}
