@@ -23,6 +23,8 @@ HARMLESS_BYTES = 64
 """Up to this many stray bytes before a marker are padding (some Logitech cameras). None of 600 frames that had lost 512 or 1024
 bytes, their end or a bit was reported that way, so this lets no lost packet through."""
 
+START_OF_SCAN = 0xDA
+
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker")
 
 
@@ -70,22 +72,25 @@ class JpegDecoder:
 
     def grey8(self, data: Image) -> Image:
         """ceil(H/8) x ceil(W/8) grey. Raises DeviceError for a damaged frame."""
-        return self._decode(data, "GRAY", min_height=1, min_width=1, min_factor=BLOCK)[:, :, 0]
+        return self._decode(data, grey8=True)
 
     def bgr(self, data: Image) -> Image:
         """H x W x 3 BGR. Raises DeviceError for a damaged frame."""
-        return self._decode(data, "BGR")
+        return self._decode(data, grey8=False)
 
-    def _decode(self, data: Image, colour: str, **scale: int) -> Image:
-        import simplejpeg
-
+    def _decode(self, data: Image, *, grey8: bool) -> Image:
         try:
-            return np.asarray(simplejpeg.decode_jpeg(data, colour, **scale, strict=True), np.uint8)
+            return _simplejpeg(data, grey8=grey8, strict=True)
         except ValueError as error:
             if not _harmless(str(error)):
                 raise self._broken(data, error) from error
+        try:
+            # Lenient decoding passes over stray bytes at the end of the picture, but not in the header: those go first.
+            picture = _simplejpeg(_tidy_header(data), grey8=grey8, strict=False)
+        except ValueError as error:
+            raise self._broken(data, error) from error
         self.stray += 1
-        return np.asarray(simplejpeg.decode_jpeg(data, colour, **scale, strict=False), np.uint8)
+        return picture
 
     def _broken(self, data: Image, error: ValueError) -> DeviceError:
         self.damaged += 1
@@ -93,6 +98,27 @@ class JpegDecoder:
             f"camera {self.name}: damaged JPEG frame of {data.size} bytes: {error}",
             hint="a few are normal; many point to a bad USB cable, hub or power supply",
         )
+
+
+def _simplejpeg(data: Image, *, grey8: bool, strict: bool) -> Image:
+    import simplejpeg
+
+    if not grey8:
+        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=strict), np.uint8)
+    grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=BLOCK, strict=strict)
+    return np.asarray(grey, np.uint8)[:, :, 0]
+
+
+def _tidy_header(data: Image) -> Image:
+    """``data`` without the bytes between two header segments (ITU T.81, B.1.1: marker, then a length that counts itself)."""
+    whole = data.tobytes()
+    parts, at = [whole[:2]], 2
+    while (start := whole.find(b"\xff", at)) >= 0 and start + 4 <= len(whole):
+        if whole[start + 1] == START_OF_SCAN:
+            return np.frombuffer(b"".join((*parts, whole[start:])), np.uint8)
+        at = start + 2 + int.from_bytes(whole[start + 2 : start + 4], "big")
+        parts.append(whole[start:at])
+    return data
 
 
 def _harmless(message: str) -> bool:
