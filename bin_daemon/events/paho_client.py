@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client as Paho
@@ -63,6 +64,7 @@ class PahoClient:
         self._prepare(will, timeout_s)
         failure: list[BaseException] = []
         caller = threading.Thread(target=self._call, args=(failure,), name="mqtt-connect", daemon=True)
+        end_t_s = time.monotonic() + timeout_s
         caller.start()
         caller.join(timeout_s)
         if caller.is_alive():
@@ -70,7 +72,7 @@ class PahoClient:
         if failure:
             raise DeviceError(f"broker {where}: {_reason(failure[0])}", hint=_hint(failure[0])) from failure[0]
         self._paho.loop_start()
-        answered = self._answered.wait(timeout_s)
+        answered = self._answered.wait(max(0.5, end_t_s - time.monotonic()))
         if answered and self._refusal is None:
             return
         self.close(0.5)

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import structlog
 import uuid_utils
+
 from bin_daemon.config.settings import JournalSettings
 from bin_daemon.domain import Category, Classification, Decision, Frame, LidCommand, LidReport, Outcome, Placement
 from bin_daemon.events import Journal

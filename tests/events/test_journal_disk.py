@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from bin_daemon.config.settings import JournalSettings
 from bin_daemon.domain import LidReport, Outcome
 from bin_daemon.events import Journal

@@ -38,9 +38,7 @@ def test_finish_tells_the_whole_story(desk: Any, item: Callable[..., Any]) -> No
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("unsure", "unsure_kept_shut"), ("refused", "refused")])
-def test_a_decision_without_command_ends_at_once(
-    desk: Any, item: Callable[..., Any], kind: str, outcome: str
-) -> None:
+def test_a_decision_without_command_ends_at_once(desk: Any, item: Callable[..., Any], kind: str, outcome: str) -> None:
     """No lid moves, so row and event are there when begin() returns."""
     journal, one = desk.journal(), item(opens=False, unsure=kind == "unsure")
     journal.begin(*one.parts)
