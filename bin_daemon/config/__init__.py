@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bin_daemon.config.load import Loaded, load, load_settings
+from bin_daemon.config.loading import Loaded, load, load_settings
 from bin_daemon.config.settings import (
     BinSettings,
     CameraSettings,

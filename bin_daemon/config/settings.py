@@ -23,6 +23,14 @@ CategoryOrNone = Annotated[
     WithJsonSchema({"enum": [*(c.value for c in Category), "none"], "type": "string"}),
 ]
 
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
+"""Empty text means not set; left to itself, it would be the present folder."""
+
 MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
 """other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
 
@@ -97,7 +105,7 @@ class PlacementSettings(Section):
 class ModelSettings(Section):
     """Which model judges, and how it runs."""
 
-    bundle: Path | None = Field(None, description="Bundle folder; empty: the active bundle of the state directory.")
+    bundle: OptionalPath = Field(None, description="Bundle folder; empty: the active bundle of the state directory.")
     engine: Literal["auto", "torch", "onnx"] = Field(
         "auto", description="auto: CUDA torch where there is a GPU, else ONNX Runtime."
     )
@@ -177,11 +185,11 @@ class MqttSettings(Section):
     )
     state_interval_s: float = Field(60.0, gt=0, description="state and health are sent at least this often.")
     tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
-    ca_file: Path | None = Field(
+    ca_file: OptionalPath = Field(
         None, description="Who signed the broker's certificate; empty: the system's authorities."
     )
-    cert_file: Path | None = Field(None, description="Certificate of this bin (PEM), with key_file.")
-    key_file: Path | None = Field(None, description="Private key of this bin (PEM), readable by the daemon alone.")
+    cert_file: OptionalPath = Field(None, description="Certificate of this bin (PEM), with key_file.")
+    key_file: OptionalPath = Field(None, description="Private key of this bin (PEM), readable by the daemon alone.")
 
 
 class JournalSettings(Section):

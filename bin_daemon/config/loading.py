@@ -48,6 +48,7 @@ def load(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None
     warnings: list[str] = []
     file = _main_file(path)
     layers = file_layers(file, found) if file else []
+    files = tuple(x.name for x in layers)
     layers += credential_layers(found, warnings)
     layers += env_layers(found, warnings)
     layers += override_layers(overrides or {})
@@ -66,7 +67,6 @@ def load(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None
     raise_all(found)
     if settings is None:  # pragma: no cover - raise_all has raised
         raise ConfigError("the configuration is wrong")
-    files = tuple(x.name for x in layers if x.positions or x.text)
     return Loaded(settings, file, files, _origins(settings, layers), tuple(warnings))
 
 
