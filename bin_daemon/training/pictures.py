@@ -1,0 +1,101 @@
+"""Training pictures as torch sees them: altered afresh every epoch, by seed, whatever the order or the number of workers."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from timm.data.transforms_factory import create_transform
+from torch.utils.data import Dataset, Sampler
+
+from bin_daemon.model.picture import read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL.Image import Image as PilImage
+
+    from bin_daemon.model.bundle import Preprocessing
+    from bin_daemon.training.data import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentRecipe:
+    """How pictures are altered; timm's names where timm does it."""
+
+    auto_augment: str = "rand-m9-mstd0.5-inc1"
+    erase_prob: float = 0.25
+    min_scale: float = 0.3
+    """Least share of the picture that a crop keeps."""
+    tray_share: float = 0.0
+    """Share of pictures whose item is cut out and laid on a random tray."""
+
+
+class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
+    """Index (epoch, place) -> (float32 3 x S x S, label)."""
+
+    def __init__(self, pictures: Sequence[Picture], how: Preprocessing, recipe: AugmentRecipe, seed: int) -> None:
+        self._pictures = pictures
+        self._recipe = recipe
+        self._seed = seed
+        self._transform: Any = create_transform(
+            how.crop_px,
+            is_training=True,
+            scale=(recipe.min_scale, 1.0),
+            auto_augment=recipe.auto_augment or None,
+            re_prob=recipe.erase_prob,
+            re_mode="pixel",
+            interpolation=how.interpolation,
+            mean=how.mean,
+            std=how.std,
+        )
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        epoch, place = index
+        picture = self._pictures[place]
+        rng = np.random.default_rng([self._seed, epoch, place])
+        shown = self._on_tray(picture, rng) if rng.random() < self._recipe.tray_share else read_picture(picture.path)
+        # timm draws from these three; the caller's random state stays as it was.
+        before = random.getstate(), np.random.get_state()  # noqa: NPY002 - timm uses the old generator
+        with torch.random.fork_rng(devices=[]):
+            draw = int(rng.integers(2**31))
+            torch.manual_seed(draw)
+            random.seed(draw)
+            np.random.seed(draw)  # noqa: NPY002 - as above
+            tensor = self._transform(shown)
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002 - as above
+        return tensor, picture.label_index
+
+    def _on_tray(self, picture: Picture, rng: np.random.Generator) -> PilImage:
+        from PIL import Image
+
+        from bin_daemon.training.cutout import cut_out_any
+        from bin_daemon.training.embed import read_bgr
+        from bin_daemon.training.trays import lay
+        from bin_daemon.training.views import SIDE_PX
+
+        laid = lay(cut_out_any(read_bgr(picture.path)), rng, SIDE_PX)
+        return Image.fromarray(np.ascontiguousarray(laid[..., ::-1]))
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """A new order every epoch, by seed; set ``epoch`` before each."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count = count
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._count)
+        return iter([(self.epoch, int(place)) for place in order])
