@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -16,9 +17,11 @@ from bin_daemon.app.lock import only_one
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.telling import Telling
 from bin_daemon.config import Loaded
-from bin_daemon.events import Publisher
+from bin_daemon.errors import EndOfFrames
+from bin_daemon.events import LocalCommands, Publisher
+from bin_daemon.events.client import Client
 from bin_daemon.pipeline import Pipeline
-from bin_daemon.sensing import EndOfFramesError, Slot
+from bin_daemon.sensing import Slot
 from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
@@ -34,19 +37,35 @@ EXIT_OK, EXIT_CRASH_LIMIT = 0, 70
 class App:
     """One bin. `run` returns the exit code; `stop` may be called from any thread or signal handler."""
 
-    def __init__(self, loaded: Loaded, parts: Parts, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        parts: Parts,
+        *,
+        open_client: Callable[[], Client] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``open_client`` makes the connection to the broker; left out, paho does where mqtt.host is set."""
         self.settings = loaded.settings
         self.parts = parts
         self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, parts.journal, parts.lids)
         self.slot = Slot()
         self.telling = Telling(loaded, parts, self.pipeline)
-        self.commands = Commands(self.settings, self.pipeline, parts, self.telling, restart=self.stop)
-        self.publisher = Publisher(self.settings, parts, self.telling) if self.settings.mqtt.host else None
+        self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
+        self.commands = Commands(
+            self.settings,
+            parts,
+            self.pipeline,
+            newest=lambda: self.telling.newest,
+            send_image=self._send_image,
+            restart=self.stop,
+        )
         self._clock = clock
         self._stop = threading.Event()
         self._log = structlog.get_logger()
         self._workers = [Worker("camera", self._watch), Worker("lids", parts.lids.session)]
-        self._workers.append(Worker("control", ControlSocket(self._socket_path, self.commands.local).session))
+        local = LocalCommands(parts.commands, {"status": self._status})
+        self._workers.append(Worker("control", ControlSocket(self._socket_path, local).session))
         if self.publisher:
             self._workers.append(Worker("publish", self.publisher.session))
         self._ready = False
@@ -98,7 +117,7 @@ class App:
             def step() -> None:
                 try:
                     self.slot.put(read())
-                except EndOfFramesError:
+                except EndOfFrames:
                     self.slot.close()
                     self._stop.wait(FRAME_WAIT_S)
 
@@ -154,6 +173,37 @@ class App:
         for worker in self._workers:
             if not worker.join(JOIN_S):
                 self._log.warning("worker does not end; leaving it behind", worker=worker.name)
+
+    def _make_publisher(self, open_client: Callable[[], Client] | None) -> Publisher:
+        parts = self.parts
+        return Publisher(
+            self.settings.mqtt,
+            self.settings.bin.id,
+            parts.boot_id,
+            parts.journal.outbox,
+            parts.journal,
+            commands=parts.commands,
+            state=self.telling.state,
+            info=self.telling.info,
+            health=self.telling.health,
+            open_client=open_client,
+        )
+
+    def _send_image(self, jpeg: bytes) -> bool:
+        return self.publisher is not None and self.publisher.send_image(jpeg)
+
+    def _status(self) -> dict[str, Any]:
+        """What `bin-daemon status` shows: the same bodies as the retained topics."""
+        mqtt = self.publisher.stats._asdict() if self.publisher else {"connected": False, **self._outbox_counts()}
+        return {
+            "info": self.telling.info(),
+            "state": self.telling.state(),
+            "health": {**self.telling.health(), "mqtt": mqtt},
+        }
+
+    def _outbox_counts(self) -> dict[str, Any]:
+        stats = self.parts.journal.outbox.stats
+        return {"outbox": stats.rows, "dropped": stats.dropped}
 
     @property
     def _socket_path(self) -> Path:

@@ -10,7 +10,8 @@ from bin_daemon.app.parts import Parts, new_id
 from bin_daemon.config import Settings
 from bin_daemon.domain import Frame, ManualRequest, Mode
 from bin_daemon.errors import DeviceError
-from bin_daemon.events import LidCloseArgs, LidOpenArgs, ModeArgs, PendingCommand
+from bin_daemon.events import PendingCommand
+from bin_daemon.events.commands import LidCloseArgs, LidOpenArgs, ModeArgs
 from bin_daemon.pipeline import Pipeline
 
 TIMED_MODES = frozenset({Mode.MANUAL, Mode.MAINTENANCE})
@@ -70,7 +71,9 @@ class Commands:
     def _lid_open(self, pending: PendingCommand) -> None:
         args = pending.command.args
         assert isinstance(args, LidOpenArgs)  # noqa: S101 - the parser chose the model by the name
-        request = ManualRequest(new_id(), args.lid, self._pipeline.mode, local=pending.command.local, hold_ms=args.hold_ms)
+        request = ManualRequest(
+            new_id(), args.lid, self._pipeline.mode, local=pending.command.local, hold_ms=args.hold_ms
+        )
         decision = self._pipeline.open_by_hand(request, self._clock())
         if decision.command:
             pending.accept({"event_id": request.id, "lid": decision.command.lid, "hold_ms": decision.command.hold_ms})
@@ -84,7 +87,9 @@ class Commands:
         known = lids.state.lids
         wanted = [args.lid] if args.lid else list(known)
         if not lids.state.connected:
-            pending.refuse("not_connected", "The lid controller does not answer; without a host it shuts its lids by itself.")
+            pending.refuse(
+                "not_connected", "The lid controller does not answer; without a host it shuts its lids by itself."
+            )
         elif unknown := [x for x in wanted if x not in known]:
             pending.refuse("no_lid", f"There is no lid {unknown[0]}; there are {', '.join(map(str, known))}.")
         else:

@@ -10,7 +10,6 @@ from bin_daemon.service import WorkerStatus
 _DEVICES = {
     "camera": ("camera_lost", "error"),
     "lids": ("controller_lost", "error"),
-    "publish": ("broker_lost", "warning"),
     "control": ("control_socket_lost", "warning"),
 }
 _SIGHTS = {
@@ -19,7 +18,10 @@ _SIGHTS = {
     Sight.COVERED: ("the lens is covered", "Clean the lens; take away what covers it."),
 }
 _CONDITIONS = {
-    "not_cleared": ("an item is still on the tray after its lid shut", "Take the item off the tray; check that the tray tips."),
+    "not_cleared": (
+        "an item is still on the tray after its lid shut",
+        "Take the item off the tray; check that the tray tips.",
+    ),
 }
 
 
@@ -47,9 +49,13 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
     if not lids.connected:
         return  # what was last heard is no longer known; controller_lost says so
     if lids.stopped:
-        yield Fault("stopped", "error", "All lids stay shut: the stop switch is pressed or latched.", "Release the stop switch.")
+        yield Fault(
+            "stopped", "error", "All lids stay shut: the stop switch is pressed or latched.", "Release the stop switch."
+        )
     if not lids.voltage_ok:
-        yield Fault("low_voltage", "error", "All lids stay shut: the servo supply is low.", "Check battery and power supply.")
+        yield Fault(
+            "low_voltage", "error", "All lids stay shut: the servo supply is low.", "Check battery and power supply."
+        )
     for lid in lids.lids.values():
         if lid.position is LidPosition.FAULT:
             yield Fault(
@@ -59,4 +65,6 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
                 f"Free lid {lid.lid}, then switch the controller off and on.",
             )
         if lid.full_frac is not None and lid.full_frac >= full_frac:
-            yield Fault(f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it.")
+            yield Fault(
+                f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it."
+            )

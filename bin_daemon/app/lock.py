@@ -13,7 +13,7 @@ from bin_daemon.errors import ConfigError
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` (made with its folders); the kernel frees it even after a kill -9. ConfigError when it is held."""
+    """Hold the lock file ``path`` (made with its folders); the kernel frees it, also after a kill -9. ConfigError when held."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)

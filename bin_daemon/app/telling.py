@@ -14,9 +14,8 @@ from typing import Any
 from bin_daemon.app.parts import Parts
 from bin_daemon.config import Loaded
 from bin_daemon.domain import Fault, Frame
-from bin_daemon.events import COMMAND_NAMES
 from bin_daemon.pipeline import Pipeline
-from bin_daemon.service.health import Latencies, process_health
+from bin_daemon.service.health import process_health
 
 FPS_FRAMES = 30
 
@@ -24,7 +23,9 @@ FPS_FRAMES = 30
 class Telling:
     """Read from any thread; written by the main thread."""
 
-    def __init__(self, loaded: Loaded, parts: Parts, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, loaded: Loaded, parts: Parts, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = loaded.settings
         self._parts = parts
         self._pipeline = pipeline
@@ -32,10 +33,11 @@ class Telling:
         self._config = hashlib.sha256(loaded.settings.model_dump_json().encode()).hexdigest()[:16]
         self._frame_times: deque[float] = deque(maxlen=FPS_FRAMES)
         self._own: set[str] = set()
-        self.latencies = Latencies()
+        self.newest: Frame | None = None
 
     def frame(self, frame: Frame) -> None:
         """A frame arrived: for the frame rate and its age."""
+        self.newest = frame
         self._frame_times.append(frame.t_s)
 
     def update_faults(self, found: Iterable[Fault]) -> None:
@@ -58,7 +60,6 @@ class Telling:
             "model": self._parts.classifier.info,
             "config": self._config,
             "capabilities": sorted(hello.capabilities) if hello else [],
-            "commands": sorted(COMMAND_NAMES),
         }
 
     def state(self) -> dict[str, Any]:
@@ -81,7 +82,8 @@ class Telling:
                 for x in lids.lids.values()
             ],
             "faults": [
-                {"code": x.code, "severity": x.severity, "text": x.text, "fix": x.fix} for x in self._parts.journal.active_faults
+                {"code": x.code, "severity": x.severity, "text": x.text, "fix": x.fix}
+                for x in self._parts.journal.active_faults
             ],
         }
 
@@ -91,7 +93,6 @@ class Telling:
         span_s = times[-1] - times[0] if len(times) > 1 else 0.0
         telemetry = self._parts.lids.telemetry
         return {
-            "latency_ms": self.latencies.summary(),
             "fps": round((len(times) - 1) / span_s, 1) if span_s > 0 else None,
             "frame_age_ms": round((self._clock() - times[-1]) * 1000) if times else None,
             "serial": {"stray_reports": self._parts.journal.stray_reports},

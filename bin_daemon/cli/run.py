@@ -11,10 +11,12 @@ import typer
 
 def run(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists.")
+        Path | None,
+        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. --set camera.fps=10.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. --set camera.fps=10."),
     ] = None,
 ) -> None:
     """Run the bin until SIGTERM or Ctrl-C."""

@@ -22,7 +22,9 @@ def status(
     settings = load_settings(config)
     answer = ask(settings.service.runtime_dir / "control.sock", {"name": "status"})
     if not answer.get("ok"):
-        raise UnreachableError(f"the daemon answered: {answer.get('error')}", hint="Look at its log: journalctl -u bin-daemon")
+        raise UnreachableError(
+            f"the daemon answered: {answer.get('error')}", hint="Look at its log: journalctl -u bin-daemon"
+        )
     data = answer["data"]
     if as_json:
         print(orjson.dumps(data).decode())
@@ -57,6 +59,9 @@ def _show(data: dict[str, Any]) -> None:
     console.print(lids)
     for fault in state["faults"]:
         colour = "red" if fault["severity"] == "error" else "yellow"
-        console.print(f"[{colour}]{fault['severity'].upper()} {fault['code']}[/]: {fault['text']}\n  mend: {fault['fix']}", highlight=False)
+        console.print(
+            f"[{colour}]{fault['severity'].upper()} {fault['code']}[/]: {fault['text']}\n  mend: {fault['fix']}",
+            highlight=False,
+        )
     if not state["faults"]:
         console.print("[green]no faults[/]")

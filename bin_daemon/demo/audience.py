@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from bin_daemon.events import Client, Message, Received
+from bin_daemon.events.client import Client, Message, Received
 
 CONNECT_S = 5.0
 POLL_S = 0.1

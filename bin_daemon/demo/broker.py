@@ -19,7 +19,9 @@ START_S = 5.0
 
 def find_mosquitto() -> str | None:
     """The broker's program; Debian puts it into sbin, which is not on everybody's PATH."""
-    return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]))
+    return shutil.which(
+        "mosquitto", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    )
 
 
 @contextlib.contextmanager

@@ -47,7 +47,9 @@ class ItemStory:
 class Recorder:
     """Stands before the real journal; ``told`` gets every finished item on the line's thread."""
 
-    def __init__(self, journal: JournalPort, told: Callable[[ItemStory], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, journal: JournalPort, told: Callable[[ItemStory], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._journal = journal
         self._told = told
         self._clock = clock

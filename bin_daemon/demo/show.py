@@ -105,18 +105,21 @@ class PersonShow:
         mark = "[green]right[/]" if item.right else "[yellow]unsure[/]" if item.category is None else "[red]WRONG[/]"
         seen = _coloured(item.category) if item.category else "unsure"
         ms = item.latency_ms
-        lid = f"lid {item.lid} opened" + (f" for {item.open_ms / 1000:.1f} s" if item.open_ms else "") if item.lid else "all lids stayed shut"
+        stood_open = f" for {item.open_ms / 1000:.1f} s" if item.open_ms else ""
+        lid = f"lid {item.lid} opened{stood_open}" if item.lid else "all lids stayed shut"
         out = self._console.print
         out(f"[bold]{item.number:>2}/{self._items}  {item.item}[/]  (truly {_coloured(item.truth)})")
         out(f"       saw    {seen} {item.probability:.0%}, label {item.label or '-'}   {mark}")
         out(f"       lid    {lid}, {item.outcome}; {item.text}")
-        out(f"       took   settle {_ms(ms['settle'])}, classify {_ms(ms['classify'])}, decide {_ms(ms['decide'])}, wire {_ms(ms['wire'])}")
+        out("       took   " + ", ".join(f"{name} {_ms(value)}" for name, value in ms.items()))
         out(f"       so far {right} right, {wrong} wrong, {unsure} unsure")
 
     def message(self, topic: str, payload: dict[str, Any]) -> None:
         """One dim line for each event; the rest of the topics would only scroll by."""
         if topic.endswith("event/item"):
-            told = f"{payload['id'][:13]}... {payload['category'] or 'unsure'} lid {payload['lid']} {payload['outcome']}"
+            told = (
+                f"{payload['id'][:13]}... {payload['category'] or 'unsure'} lid {payload['lid']} {payload['outcome']}"
+            )
         elif topic.endswith("event/fault"):
             told = f"{payload['event']} {payload['code']}: {payload['text']}"
         else:
@@ -127,13 +130,14 @@ class PersonShow:
         """The end."""
         self._console.print()
         self._console.print(
-            f"[bold]{summary['items']} items, {summary['correct']} sorted right[/]; {summary['events_received']} events received by a "
-            f"separate subscriber through {summary['broker']}; {summary['double_opens']} double openings."
+            f"[bold]{summary['items']} items, {summary['correct']} sorted right[/]; "
+            f"{summary['events_received']} events received by a separate subscriber through {summary['broker']}; "
+            f"{summary['double_opens']} double openings."
         )
 
 
 def _coloured(category: str) -> str:
-    return f"[{COLOURS[category]}]{category}[/]"
+    return f"[{COLOURS.get(category, 'red')}]{category or 'nothing was there'}[/]"
 
 
 def _ms(value: float | None) -> str:
