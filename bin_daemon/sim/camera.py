@@ -34,7 +34,7 @@ class SimCamera:
     """A camera that sees the simulated bin named in ``settings.source``.
 
     ``clock`` must be the clock of the world's controller (monotonic seconds), ``sleep`` waits that many seconds; tests pass
-    both and run at full speed. The scene begins at the first `open` and goes on where it was after the camera was closed and opened again.
+    both and run at full speed. The scene begins at the first `open` and goes on where it was when the camera is opened again.
 
     Raises `ConfigError` at once for a source that cannot be read and for photographs that are not there.
     """
@@ -91,7 +91,7 @@ class SimCamera:
                 self._sleep(due_s - now)
                 now = self._clock()
             # Late by more than a frame: skip, as a camera does, in place of hurrying after.
-            due_s = max(due_s + self._period_s, now)
+            due_s = (due_s if now - due_s < self._period_s else now) + self._period_s
             while motions:
                 scene.lid_moved(motions.popleft())
             return self._frame(scene.render(now), now)

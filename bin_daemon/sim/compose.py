@@ -76,8 +76,9 @@ def cut_out(bgr: Image) -> Image | None:
     """
     lab = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2LAB), np.float32)
     border = _border(lab.shape[:2])
-    # A shadow only changes lightness: count it half, or the item keeps a grey hem.
-    distance = np.linalg.norm((lab - _smooth_light(lab, border)) * (0.55, 1.3, 1.3), axis=2).astype(np.float32)
+    away = (lab - _smooth_light(lab, border)) * np.array((0.55, 1.3, 1.3), np.float32)
+    # A shadow only changes lightness: it counts about half, or the item keeps a grey hem.
+    distance = np.sqrt(np.einsum("ijk,ijk->ij", away, away))
     if float((distance[border] < PLAIN_LAB).mean()) < PLAIN_BORDER_FRAC:
         return None
     tolerance = float(np.clip(4.0 * np.median(distance[border]), 6.0, PLAIN_LAB))
@@ -100,16 +101,14 @@ def _border(size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 def _smooth_light(lab: NDArray[np.float32], border: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A quadratic surface per channel through the border, refitted once without what stands out (an item that touches it)."""
     height, width = border.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     terms = np.stack((np.ones_like(x), x, y, x * x, y * y, x * y), axis=-1)
-    known = border
-    surface = np.zeros_like(lab)
-    for _ in range(2):
-        weights, *_ = np.linalg.lstsq(terms[known], lab[known], rcond=None)
-        surface = (terms @ weights).astype(np.float32)
-        away = np.linalg.norm(lab - surface, axis=2)
-        known = border & (away <= max(4.0, 2.0 * float(np.median(away[border]))))
-    return surface
+    known_terms, known = terms[border][::3], lab[border][::3]
+    weights = np.linalg.lstsq(known_terms, known, rcond=None)[0]
+    away = np.linalg.norm(known - known_terms @ weights, axis=1)
+    plain = away <= max(4.0, 2.0 * float(np.median(away)))
+    weights = np.linalg.lstsq(known_terms[plain], known[plain], rcond=None)[0]
+    return np.asarray(terms @ weights.astype(np.float32), np.float32)
 
 
 def _solid(foreground: NDArray[np.bool_]) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import ImageDraw
 from bin_daemon.domain import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from bin_daemon.domain import Image
 
@@ -23,11 +24,10 @@ _FINE = 2
 Draw = ImageDraw.ImageDraw
 
 
-def drawn_items() -> Iterator[tuple[str, Category, Image]]:
-    """Name, category and picture (uint8 H x W x 4, RGBA, cropped) of every drawn item, four of each category."""
-    for category, pens in _PENS.items():
-        for name, pen in pens.items():
-            yield name, category, _shaded(pen)
+@functools.cache
+def drawn_items() -> tuple[tuple[str, Category, Image], ...]:
+    """Name, category and picture (uint8 H x W x 4, RGBA, cropped) of every drawn item, four of each category; never change them."""
+    return tuple((name, category, _shaded(pen)) for category, pens in _PENS.items() for name, pen in pens.items())
 
 
 def _shaded(pen: Callable[[Draw], None]) -> Image:

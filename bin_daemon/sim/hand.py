@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,13 @@ _THUMB = (((138, 360), (92, 270), 54), ((92, 270), (128, 186), 42))
 _CUFF_Y = 560
 
 
-def draw_arm(rng: np.random.Generator) -> Image:
-    """One person's arm, uint8 H x W x 4 RGBA; skin, sleeve and side are drawn from ``rng``."""
+PEOPLE = 6
+
+
+@functools.lru_cache(maxsize=PEOPLE)
+def arm_of(person: int) -> Image:
+    """The arm of one of `PEOPLE` persons, uint8 H x W x 4 RGBA; drawn once, never change it."""
+    rng = np.random.default_rng(person)
     skin = np.asarray(_SKIN_RGB[int(rng.integers(len(_SKIN_RGB)))], np.float32)
     cloth = np.asarray(_CLOTH_RGB[int(rng.integers(len(_CLOTH_RGB)))], np.float32)
     picture = np.zeros((*ARM_PX, 4), np.float32)

@@ -62,7 +62,7 @@ def load_photos(source: str | Path = "auto", cache_dir: Path | None = None) -> P
     bin, fine_label; its test split is used). An opaque photograph is cut out where its background is plain, else laid as a card.
     ``cache_dir`` is where `fetch_stamps` put the stamps; default: this user's cache folder.
 
-    Raises `ConfigError` when a named source is not there or holds no readable photograph; a single bad file only lands in ``faults``.
+    Raises `ConfigError` when a named source is not there or holds no readable photograph; one bad file only lands in ``faults``.
     """
     word = str(source) or "auto"
     if word == "drawn":
@@ -90,7 +90,7 @@ def default_cache_dir() -> Path:
 
 
 def read_photo(path: Path) -> Image:
-    """One picture as uint8 H x W x 4, RGBA, cropped to what can be seen; raises `ConfigError` naming a file that is unreadable."""
+    """One picture as uint8 H x W x 4, RGBA, cropped to what can be seen; raises `ConfigError` naming an unreadable file."""
     try:
         with Pillow.open(path) as picture:
             picture.draft("RGB", (LONG_SIDE_PX, LONG_SIDE_PX))
@@ -98,15 +98,13 @@ def read_photo(path: Path) -> Image:
             picture.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX))
             pixels = np.array(picture.convert("RGBA" if has_alpha else "RGB"), np.uint8)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as err:
-        raise ConfigError(
-            f"{path}: not a readable picture ({err}).", hint="Replace the file or take it out of the folder."
-        ) from err
+        raise ConfigError(f"{path}: not a readable picture ({err}).", hint="Replace or remove the file.") from err
     if not has_alpha:
         cut = cut_out(np.ascontiguousarray(pixels[..., ::-1]))
         return as_card(pixels) if cut is None else cut
     x, y, w, h = cv2.boundingRect(np.ascontiguousarray(pixels[..., 3]))
     if not w:
-        raise ConfigError(f"{path}: wholly transparent.", hint="Replace the file or take it out of the folder.")
+        raise ConfigError(f"{path}: wholly transparent.", hint="Replace or remove the file.")
     return np.asarray(pixels[y : y + h, x : x + w].copy(), np.uint8)
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from bin_daemon.domain import Category
-from bin_daemon.sim.hand import Arm, draw_arm
+from bin_daemon.sim.hand import PEOPLE, Arm, arm_of
 from bin_daemon.sim.script import Habits, How, Script, Stage, Visit
 from bin_daemon.sim.sprite import Sprite, smear, sprite
 from bin_daemon.sim.tray import empty_tray
@@ -78,7 +78,7 @@ class Scene:
         self._script = Script(count, times, habits or Habits(), start_t_s)
         self._tray = empty_tray(look, size_hw, material)
         self._well = Well(look, size_hw)
-        self._people = tuple(draw_arm(look) for _ in range(3))
+        self._people = tuple(arm_of(int(i)) for i in look.permutation(PEOPLE)[:3])
         self._drift = look.uniform(0, 2 * math.pi, 2)
         self._noise = _noise_tile(look, size_hw)
         self._casts: dict[int, _Cast] = {}
@@ -104,6 +104,11 @@ class Scene:
             if item.placed_t_s <= t_s and (item.left_t_s is None or t_s < item.left_t_s):
                 return item
         return None
+
+    def brought(self, t_s: float) -> Photo | None:
+        """The item that a hand last let go of before ``t_s``, at rest or not; None before the first."""
+        visit = next((x for x in reversed(self._script.visits) if x.released_t_s <= t_s), None)
+        return None if visit is None else self._cast(visit).photo
 
     @property
     def history(self) -> tuple[PlacedItem, ...]:
@@ -224,9 +229,9 @@ class _Cast:
 
 
 def deal(photos: Sequence[Photo], count: int, rng: np.random.Generator) -> tuple[Photo, ...]:
-    """``count`` items in random order: the categories in turn, each in its own shuffled order, none twice before all were shown once.
+    """``count`` items in random order, none twice before all were shown once.
 
-    Whoever watches four items has seen all categories that there are.
+    The categories take turns, so whoever watches four items has seen all that there are.
     """
     decks: dict[Category, list[Photo]] = {}
     for category in Category:
