@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,41 +91,59 @@ class JsonShow:
 
 
 class PersonShow:
-    """A few lines an item, readable without colours and without a terminal."""
+    """A few lines an item, readable without colours and without a terminal.
+
+    The line tells an item and the subscriber its event on two threads: the event is shown below its item, whichever came first.
+    """
 
     def __init__(self, items: int) -> None:
         self._items = items
         self._console = Console(highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+        self._told: set[str] = set()
+        self._early: dict[str, str] = {}
 
     def note(self, text: str) -> None:
         """One dim line."""
-        self._console.print(text, style="dim", markup=False)
+        with self._lock:
+            self._dim(text)
 
     def item(self, item: ItemTold, right: int, wrong: int, unsure: int) -> None:
-        """Photo, what was seen, what the lid did, the totals."""
+        """Photo, what was seen, what the lid did, the event, the totals."""
         mark = "[green]right[/]" if item.right else "[yellow]unsure[/]" if item.category is None else "[red]WRONG[/]"
         seen = _coloured(item.category) if item.category else "unsure"
-        ms = item.latency_ms
         stood_open = f" for {item.open_ms / 1000:.1f} s" if item.open_ms else ""
         lid = f"lid {item.lid} opened{stood_open}" if item.lid else "all lids stayed shut"
-        out = self._console.print
-        out(f"[bold]{item.number:>2}/{self._items}  {item.item}[/]  (truly {_coloured(item.truth)})")
-        out(f"       saw    {seen} {item.probability:.0%}, label {item.label or '-'}   {mark}")
-        out(f"       lid    {lid}, {item.outcome}; {item.text}")
-        out("       took   " + ", ".join(f"{name} {_ms(value)}" for name, value in ms.items()))
-        out(f"       so far {right} right, {wrong} wrong, {unsure} unsure")
+        took = ", ".join(f"{name} {_ms(value)}" for name, value in item.latency_ms.items())
+        with self._lock:
+            out = self._console.print
+            out()
+            out(f"[bold]{item.number:>2}/{self._items}  {item.item}[/]  (truly {_coloured(item.truth)})")
+            out(f"       saw     {seen} {item.probability:.0%}, label {item.label or '-'}   {mark}")
+            out(f"       lid     {lid}, {item.outcome}; {item.text}")
+            out(f"       took    {took}")
+            out(f"       so far  {right} right, {wrong} wrong, {unsure} unsure")
+            self._told.add(item.event_id)
+            if early := self._early.pop(item.event_id, ""):
+                self._dim(early)
 
     def message(self, topic: str, payload: dict[str, Any]) -> None:
-        """One dim line for each event; the rest of the topics would only scroll by."""
-        if topic.endswith("event/item"):
-            told = (
-                f"{payload['id'][:13]}... {payload['category'] or 'unsure'} lid {payload['lid']} {payload['outcome']}"
-            )
-        elif topic.endswith("event/fault"):
-            told = f"{payload['event']} {payload['code']}: {payload['text']}"
-        else:
-            return
-        self._console.print(f"       MQTT   {topic}  {told}", style="dim", markup=False)
+        """One dim line for each event; the other topics would only scroll by."""
+        with self._lock:
+            if topic == "event/item":
+                sorted_as = payload["category"] or "unsure"
+                told = (
+                    f"       MQTT    {topic} {payload['id']}: {sorted_as}, lid {payload['lid']}, {payload['outcome']}"
+                )
+                if payload["id"] in self._told:
+                    self._dim(told)
+                else:
+                    self._early[payload["id"]] = told
+            elif topic == "event/fault":
+                self._dim(f"       MQTT    {topic}: {payload['event']} {payload['code']}: {payload['text']}")
+
+    def _dim(self, text: str) -> None:
+        self._console.print(text, style="dim", markup=False)
 
     def summary(self, summary: dict[str, Any]) -> None:
         """The end."""
