@@ -14,13 +14,13 @@ __all__ = ["App", "Parts", "make_parts", "run_until_signalled", "serve"]
 
 
 def serve(loaded: Loaded) -> int:
-    """Build and run the bin of these settings until SIGTERM or SIGINT; returns the exit code."""
+    """Build and run the bin of these settings until SIGTERM, SIGINT or SIGHUP; returns the exit code."""
     return run_until_signalled(App(loaded, make_parts(loaded.settings)))
 
 
 def run_until_signalled(app: App, *, beside: Callable[[], None] | None = None) -> int:
     """Run ``app`` on this (the main) thread; ``beside`` runs on a thread of its own for as long."""
-    old = {sig: signal.signal(sig, lambda *_: app.stop()) for sig in (signal.SIGTERM, signal.SIGINT)}
+    old = {sig: signal.signal(sig, lambda *_: app.stop()) for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     if beside:
         threading.Thread(target=beside, name="beside", daemon=True).start()
     try:

@@ -15,6 +15,7 @@ from bin_daemon.app.commands import Commands
 from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
 from bin_daemon.app.lock import only_one
 from bin_daemon.app.parts import Parts
+from bin_daemon.app.tally import Tally
 from bin_daemon.app.telling import Telling
 from bin_daemon.config import Loaded
 from bin_daemon.errors import EndOfFrames
@@ -31,7 +32,7 @@ FRAME_WAIT_S = 0.25
 LIDS_SHUT_S = 1.0
 FLUSH_S = 2.0
 JOIN_S = 1.0
-EXIT_OK, EXIT_CRASH_LIMIT = 0, 70
+EXIT_OK, EXIT_BUG = 0, 70
 
 
 class App:
@@ -48,9 +49,10 @@ class App:
         """``open_client`` makes the connection to the broker; left out, paho does where mqtt.host is set."""
         self.settings = loaded.settings
         self.parts = parts
-        self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, parts.journal, parts.lids)
+        self.tally = Tally(parts.journal, clock=clock)
+        self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids)
         self.slot = Slot()
-        self.telling = Telling(loaded, parts, self.pipeline)
+        self.telling = Telling(loaded, parts, self.pipeline, self.tally)
         self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
         self.commands = Commands(
             self.settings,
@@ -87,11 +89,18 @@ class App:
             for worker in self._workers:
                 worker.start()
             stack.callback(self._wind_down)
-            while not self._stop.is_set():
+            return self._serve()
+
+    def _serve(self) -> int:
+        while not self._stop.is_set():
+            try:
                 self._turn()
-                if dead := [x.status.name for x in self._workers if x.status.dead]:
-                    self._log.error("giving up: a worker crashed too often", workers=dead)
-                    return EXIT_CRASH_LIMIT
+            except Exception:  # noqa: BLE001 - a bug on the line: shut the lids in good order, let systemd start afresh
+                self._log.exception("bug on the line, ending")
+                return EXIT_BUG
+            if dead := [x.name for x in self._workers if x.status.dead]:
+                self._log.error("giving up: a worker crashed too often", workers=dead)
+                return EXIT_BUG
         return EXIT_OK
 
     def _turn(self) -> None:

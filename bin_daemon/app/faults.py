@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from bin_daemon.domain import Fault, LidPosition, LidsState, Sight
 from bin_daemon.service import WorkerStatus
 
+CAMERA_LOST = "camera_lost"
 _DEVICES = {
-    "camera": ("camera_lost", "error"),
+    "camera": (CAMERA_LOST, "error"),
     "lids": ("controller_lost", "error"),
     "control": ("control_socket_lost", "warning"),
 }

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from bin_daemon.app.faults import CAMERA_LOST
 from bin_daemon.app.parts import Parts
+from bin_daemon.app.tally import Tally
 from bin_daemon.config import Loaded
-from bin_daemon.domain import Fault, Frame
+from bin_daemon.domain import Fault, Frame, Sight
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.service.health import process_health
 
@@ -24,11 +26,18 @@ class Telling:
     """Read from any thread; written by the main thread."""
 
     def __init__(
-        self, loaded: Loaded, parts: Parts, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic
+        self,
+        loaded: Loaded,
+        parts: Parts,
+        pipeline: Pipeline,
+        tally: Tally,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = loaded.settings
         self._parts = parts
         self._pipeline = pipeline
+        self._tally = tally
         self._clock = clock
         self._config = hashlib.sha256(loaded.settings.model_dump_json().encode()).hexdigest()[:16]
         self._frame_times: deque[float] = deque(maxlen=FPS_FRAMES)
@@ -68,7 +77,7 @@ class Telling:
         categories = {x.lid: x.category.value for x in self._settings.lids}
         return {
             "mode": self._pipeline.mode.value,
-            "sight": self._parts.detector.sight.value,
+            "sight": Sight.LOST.value if CAMERA_LOST in self._own else self._parts.detector.sight.value,
             "tray": self._parts.detector.state.value,
             "controller": lids.connected,
             "stopped": lids.stopped,
@@ -93,6 +102,7 @@ class Telling:
         span_s = times[-1] - times[0] if len(times) > 1 else 0.0
         telemetry = self._parts.lids.telemetry
         return {
+            **self._tally.health(),
             "fps": round((len(times) - 1) / span_s, 1) if span_s > 0 else None,
             "frame_age_ms": round((self._clock() - times[-1]) * 1000) if times else None,
             "serial": {"stray_reports": self._parts.journal.stray_reports},

@@ -38,11 +38,11 @@ class Latencies:
         """Remember one duration."""
         self._values.append(value_ms)
 
-    def summary(self) -> dict[str, float | None]:
-        """``{"p50": ms, "p95": ms}``, None when nothing was measured."""
+    def summary(self) -> dict[str, float]:
+        """``{"p50": ms, "p95": ms}``, empty when nothing was measured."""
         ordered = sorted(self._values)
         if not ordered:
-            return {"p50": None, "p95": None}
+            return {}
         return {"p50": round(ordered[len(ordered) // 2], 1), "p95": round(ordered[int(len(ordered) * 0.95)], 1)}
 
 

@@ -1,0 +1,45 @@
+"""Counts what the line does, on its way to the journal: for the health topic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bin_daemon.domain import Classification, Decision, LidReport, ManualRequest, Placement
+from bin_daemon.pipeline import JournalPort
+from bin_daemon.service.health import Latencies
+
+
+class Tally:
+    """A journal port that hands on everything it is told."""
+
+    def __init__(self, journal: JournalPort, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._latencies = Latencies()
+        self._items = 0
+        self._unsure = 0
+
+    def begin(self, placement: Placement, verdict: Classification, decision: Decision) -> None:
+        """An item: from settled to durable is what the person at the bin waits for, but for the lid itself."""
+        self._journal.begin(placement, verdict, decision)
+        self._latencies.add((self._clock() - placement.t_s) * 1000)
+        self._items += 1
+        self._unsure += decision.unsure
+
+    def begin_manual(self, request: ManualRequest, decision: Decision) -> None:
+        """No item."""
+        self._journal.begin_manual(request, decision)
+
+    def finish(self, report: LidReport) -> None:
+        """The end of a command."""
+        self._journal.finish(report)
+
+    def health(self) -> dict[str, Any]:
+        """Since the start: items, share that the model was unsure of, settled-to-decided latency."""
+        return {
+            "items": self._items,
+            "unsure_frac": round(self._unsure / self._items, 3) if self._items else None,
+            "latency_ms": self._latencies.summary(),
+        }
