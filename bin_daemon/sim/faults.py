@@ -52,29 +52,39 @@ class OneByteAtATime:
 
 
 class Garble:
-    """Flips one random bit of a byte with probability ``rate`` a byte."""
+    """Flips one random bit of a byte with probability ``rate`` a byte; ``struck`` counts them."""
 
     def __init__(self, rng: random.Random, rate: float) -> None:
         self._rng, self._rate = rng, rate
+        self.struck = 0
 
     def carry(self, data: bytes, now_s: float) -> bytes:  # noqa: ARG002
         """The bytes, some of them damaged; as many as went in."""
-        return bytes(b ^ (1 << self._rng.randrange(8)) if self._rng.random() < self._rate else b for b in data)
+        return bytes(self._flip(byte) if self._rng.random() < self._rate else byte for byte in data)
+
+    def _flip(self, byte: int) -> int:
+        self.struck += 1
+        return byte ^ (1 << self._rng.randrange(8))
 
 
 class _FrameFault:
-    """Collects whole frames; subclasses say what becomes of each. An unfinished frame waits for its end."""
+    """Collects whole frames; subclasses say what becomes of each that is ``struck``. An unfinished frame waits for its end."""
 
     def __init__(self, rng: random.Random, rate: float) -> None:
         self._rng, self._rate = rng, rate
         self._partial = b""
+        self.struck = 0
 
     def carry(self, data: bytes, now_s: float) -> bytes:  # noqa: ARG002
         """Frames that reach the far end now."""
         *frames, self._partial = (self._partial + data).split(DELIMITER)
-        return b"".join(
-            self._treat(frame + DELIMITER) if self._rng.random() < self._rate else frame + DELIMITER for frame in frames
-        )
+        return b"".join(self._pass(frame + DELIMITER) for frame in frames)
+
+    def _pass(self, frame: bytes) -> bytes:
+        if self._rng.random() >= self._rate:
+            return frame
+        self.struck += 1
+        return self._treat(frame)
 
     def _treat(self, frame: bytes) -> bytes:
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -10,12 +11,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pytest
 
-SESSION = 0x1234
+NONCES = itertools.count(0x1234)
+"""Each program takes another session: the same one again would be the same conversation."""
 SCRIPT = "from bin_daemon.cli.simulate import simulate_controller; import typer; typer.run(simulate_controller)"
 
 
@@ -49,9 +51,9 @@ def crc(data: bytes) -> bytes:
     return (value ^ 0xFFFF).to_bytes(2, "big")
 
 
-def frame(kind: int, payload: bytes, *, session: int = SESSION, seq: int = 0, retransmit: bool = False) -> bytes:
+def frame(kind: int, payload: bytes, session: int, *, seq: int = 0) -> bytes:
     """One frame on the wire, delimiter included."""
-    body = struct.pack("<BBHH", kind, 0x10 | retransmit, session, seq) + payload
+    body = struct.pack("<BBHH", kind, 0x10, session, seq) + payload
     return stuff(body + crc(body)) + b"\x00"
 
 
@@ -60,12 +62,15 @@ class Stranger:
 
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        self.session = next(NONCES)
         self.left = b""
         self.heard: list[tuple[int, int, int, bytes]] = []
 
     def close(self) -> None:
-        """Close the port."""
-        os.close(self.fd)
+        """Close the port; twice does no harm."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def send(self, data: bytes) -> None:
         """Write as it is."""
@@ -80,11 +85,18 @@ class Stranger:
                     del self.heard[at]
                     return session, seq, payload
             if time.monotonic() > ping:
-                self.send(frame(0x03, struct.pack("<IH", 0, 0)))
+                self.send(frame(0x03, struct.pack("<IH", 0, 0), self.session))
                 ping += 0.4
             if select.select([self.fd], [], [], 0.05)[0]:
                 self._take(os.read(self.fd, 4096))
         raise AssertionError(f"no frame of type {kind:#x}; heard {self.heard}")
+
+    def wait_for_event(self, kind: int) -> tuple[int, int, int, int, int]:
+        """The next event of that kind; events that nobody acknowledges come again and again."""
+        while True:
+            event: tuple[int, int, int, int, int] = struct.unpack("<HBBIH", self.wait_for(0x83, 3.0)[2])
+            if event[1] == kind:
+                return event
 
     def _take(self, data: bytes) -> None:
         *whole, self.left = (self.left + data).split(b"\x00")
@@ -95,42 +107,52 @@ class Stranger:
             assert version >> 4 == 1
             self.heard.append((kind, session, seq, body[6:-2]))
 
-    def hello(self, session: int = SESSION) -> bytes:
+    def hello(self) -> bytes:
         """Shake hands; the HELLO_ACK's payload."""
-        self.send(b"\x00" + frame(0x01, struct.pack("<BBH", 1, 0, 500), session=session))
-        got_session, _, payload = self.wait_for(0x81)
-        assert got_session == session
+        self.send(b"\x00" + frame(0x01, struct.pack("<BBH", 1, 0, 500), self.session))
+        session, _, payload = self.wait_for(0x81)
+        assert session == self.session
         return payload
 
-
-def open_lid(seq: int, lid: int, action_id: int, hold_ms: int = 300) -> bytes:
-    """The OPEN command's frame; ``lid`` counts from 0."""
-    return frame(0x02, struct.pack("<BBIHH", 10, lid, action_id, hold_ms, 1500), seq=seq)
+    def open_lid(self, seq: int, lid: int, action_id: int) -> bytes:
+        """The OPEN command's frame; ``lid`` counts from 0."""
+        return frame(0x02, struct.pack("<BBIHH", 10, lid, action_id, 300, 1500), self.session, seq=seq)
 
 
 class Simulator:
     """The running command and what it printed."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
-        self.process, self._out = process, process.stdout
-        self.port = self.line()["port"]
+        self.process, self._out, self._printed = process, process.stdout.fileno(), b""
+        self.port = self.line(15.0)["port"]
+
+    def until(self, motion: str, action_id: int) -> list[dict[str, Any]]:
+        """The motions of that action, up to this one."""
+        got: list[dict[str, Any]] = []
+        while not got or got[-1]["motion"] != motion:
+            if (line := self.line())["action_id"] == action_id:
+                got.append(line)
+        return got
 
     def line(self, timeout_s: float = 5.0) -> dict[str, Any]:
         """The next object that it prints."""
-        assert select.select([self._out], [], [], timeout_s)[0], "printed nothing"
-        got: dict[str, Any] = json.loads(self._out.readline())
+        while b"\n" not in self._printed:
+            assert select.select([self._out], [], [], timeout_s)[0], "printed nothing"
+            self._printed += os.read(self._out, 4096)
+        text, self._printed = self._printed.split(b"\n", 1)
+        got: dict[str, Any] = json.loads(text)
         return got
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str) -> subprocess.Popen[bytes]:
     """Run the command as a process of its own."""
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True, bufsize=1)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE)
 
 
-def finish(process: subprocess.Popen[str], with_signal: signal.Signals) -> int:
+def finish(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> int:
     """Signal it and wait; its exit status."""
-    out: IO[str] | None = process.stdout
+    out: IO[bytes] | None = process.stdout
     process.send_signal(with_signal)
     try:
         return process.wait(5)
@@ -141,7 +163,7 @@ def finish(process: subprocess.Popen[str], with_signal: signal.Signals) -> int:
             out.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
     """`simulate-controller --json` with fast lids, ended by SIGTERM."""
     process = start("--json", "--travel-ms", "100")
@@ -151,63 +173,73 @@ def simulator() -> Iterator[Simulator]:
         assert finish(process, signal.SIGTERM) == 0
 
 
-def test_hello_is_answered_with_26_bytes(simulator: Simulator) -> None:
+Connect = Callable[[], Stranger]
+
+
+@pytest.fixture
+def connect(simulator: Simulator) -> Iterator[Connect]:
+    """Opens the port; all that a test opened is closed at its end."""
+    opened: list[Stranger] = []
+
+    def begin() -> Stranger:
+        opened.append(Stranger(simulator.port))
+        return opened[-1]
+
+    yield begin
+    for stranger in opened:
+        stranger.close()
+
+
+def test_hello_is_answered_with_26_bytes(connect: Connect) -> None:
     """Handshake by hand: the answer has the documented length, major 1 and four lids."""
-    stranger = Stranger(simulator.port)
+    stranger = connect()
     ack = stranger.hello()
-    stranger.close()
     assert len(ack) == 26
     assert ack[0] == 1
     assert ack[20] == 4
 
 
-def test_one_open_is_one_cycle_of_motions(simulator: Simulator) -> None:
+def test_one_open_is_one_cycle_of_motions(simulator: Simulator, connect: Connect) -> None:
     """OPEN lid 2 of the wire moves lid 3 of the bin once: opening, open, closing, closed, and events say so."""
-    stranger = Stranger(simulator.port)
+    stranger = connect()
     stranger.hello()
-    stranger.send(open_lid(1, 2, 77))
+    stranger.send(stranger.open_lid(1, 2, 77))
     assert stranger.wait_for(0x82)[2] == struct.pack("<BH", 0, 0)
-    opened = stranger.wait_for(0x83, 3.0)[2]
-    assert struct.unpack("<HBBIH", opened)[1:4] == (1, 2, 77)
-    motions = [simulator.line() for _ in range(3)]
-    stranger.wait_for(0x83, 3.0)
-    motions.append(simulator.line())
-    stranger.close()
+    assert stranger.wait_for_event(1)[2:4] == (2, 77)
+    assert stranger.wait_for_event(2)[2:4] == (2, 77)
+    motions = simulator.until("closed", 77)
     assert [m["motion"] for m in motions] == ["opening", "open", "closing", "closed"]
     assert {(m["lid"], m["action_id"]) for m in motions} == {(3, 77)}
     times = [m["t_s"] for m in motions]
     assert times == sorted(times)
 
 
-def test_the_port_can_be_closed_and_opened_again(simulator: Simulator) -> None:
+def test_the_port_can_be_closed_and_opened_again(simulator: Simulator, connect: Connect) -> None:
     """A second program gets the same clean line, and the same action id does not open again."""
-    first = Stranger(simulator.port)
+    first = connect()
     first.hello()
-    first.send(open_lid(1, 0, 5))
+    first.send(first.open_lid(1, 0, 5))
     assert first.wait_for(0x82)[2][0] == 0
-    while simulator.line()["motion"] != "closed":
-        pass
+    simulator.until("closed", 5)
     first.close()
-    second = Stranger(simulator.port)
-    ack = second.hello(session=0x4321)
+    second = connect()
+    ack = second.hello()
     assert struct.unpack_from("<I", ack, 22)[0] == 5
-    second.send(frame(0x02, struct.pack("<BBIHH", 10, 0, 5, 300, 1500), session=0x4321, seq=1))
+    second.send(second.open_lid(1, 0, 5))
     assert second.wait_for(0x82)[2][0] == 1
-    second.close()
 
 
-def test_noise_before_a_frame_does_no_harm(simulator: Simulator) -> None:
+def test_noise_before_a_frame_does_no_harm(simulator: Simulator, connect: Connect) -> None:
     """Random bytes, an endless frame and a wrong CRC are dropped; the next good frame is heard."""
-    stranger = Stranger(simulator.port)
+    stranger = connect()
     stranger.send(bytes(range(1, 256)) * 8)
     stranger.hello()
-    good = bytearray(open_lid(1, 1, 9))
+    good = bytearray(stranger.open_lid(1, 1, 9))
     good[4] ^= 0x40
     stranger.send(bytes(good))
-    stranger.send(open_lid(1, 1, 10))
+    stranger.send(stranger.open_lid(1, 1, 10))
     assert stranger.wait_for(0x82)[2][0] == 0
-    assert simulator.line()["action_id"] == 10
-    stranger.close()
+    assert simulator.until("opening", 10)[0]["lid"] == 2
 
 
 def test_sigint_ends_it_without_a_word() -> None:
