@@ -40,8 +40,8 @@ LEFT_MS = 1000.0
 LEFT_UNOPENED_MS = 10_000.0
 """A counted item for which no lid moved (unsure, refused) is reported as left after this long."""
 
-PADDING_FRAC = 0.1
-"""The box grows by this share on each side, so that shaded edges and thin parts of the item are in it."""
+PADDING_FRAC = 0.05
+"""The box grows by this share and half a cell on each side, so that shaded edges and thin parts of the item are in it."""
 
 _MOVING_LIDS = frozenset({LidPosition.OPENING, LidPosition.OPEN, LidPosition.CLOSING})
 _OWED = frozenset({State.WAIT_CLEAR, State.NOT_CLEARED, State.DISTURBED, State.BLIND_OWED})
@@ -237,6 +237,6 @@ class Detector:
         full_width, full_height = self._size
         left, top, _, _ = self._roi_cells((-(-full_height // CELL), -(-full_width // CELL)))
         x, y, width, height = ((left + box[0]) * CELL, (top + box[1]) * CELL, box[2] * CELL, box[3] * CELL)
-        pad_x, pad_y = round(width * PADDING_FRAC) + CELL, round(height * PADDING_FRAC) + CELL
+        pad_x, pad_y = round(width * PADDING_FRAC) + CELL // 2, round(height * PADDING_FRAC) + CELL // 2
         x0, y0 = max(0, x - pad_x), max(0, y - pad_y)
         return x0, y0, min(full_width, x + width + pad_x) - x0, min(full_height, y + height + pad_y) - y0

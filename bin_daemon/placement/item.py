@@ -29,6 +29,9 @@ SHARP_CELLS = 9
 WEAK_FRAC = 0.5
 """Share of ``item_grey`` that still belongs to a patch, when it hangs together with a stronger difference."""
 
+BOX_FRAC = 0.7
+"""Share of ``item_grey`` that counts for the box: what differs less is mostly the item's soft shadow."""
+
 STRONG_FRAC = 0.33
 """Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
 
@@ -79,7 +82,7 @@ def look_at(found: Grey, settings: PlacementSettings) -> Look:
     if not is_item.any():
         return Look(at_edge=at_edge)
     mask = np.asarray(is_item[labels], np.bool_)
-    return Look(_box(mask), mask, at_edge)
+    return Look(_box(mask & (away > settings.item_grey * BOX_FRAC)), mask, at_edge)
 
 
 def _cells(labels: Labels, number: int) -> NDArray[np.intp]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 90, 160
 SHUT = LidsState(connected=True, lids={n: LidState(n, LidPosition.CLOSED) for n in range(1, 5)})
 OPEN = LidsState(connected=True, lids={**SHUT.lids, 2: LidState(2, LidPosition.OPEN)})
-SEEDS = range(12)
+SEEDS = range(8)
 
 
 class Tray:
@@ -110,7 +110,7 @@ class Tray:
 
 
 def arm(start: Point, end: Point, *, grey: float = 190, width: float = 13) -> Callable[[Grey, float], None]:
-    """An arm, round and so darker at its sides, that reaches in from the left; its hand goes from ``start`` to ``end`` (cells)."""
+    """An arm, round and so darker at its sides, reaching in from the left; its hand goes from ``start`` to ``end`` (cells)."""
 
     def paint(picture: Grey, share: float) -> None:
         x, y = (a + (b - a) * share for a, b in zip(start, end, strict=True))
@@ -132,9 +132,9 @@ def ready(seed: int, **options: float) -> Tray:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_item_is_placed_exactly_once(seed: int) -> None:
-    """Bring, rest, fall, eight times over: eight placements, each while its item rests, whatever size and shade."""
+    """Bring, rest, fall, six times over: six placements, each while its item rests, whatever size and shade."""
     tray = ready(seed)
-    for n in range(8):
+    for n in range(6):
         grey = float(tray.rng.uniform(25, 70)) * tray.rng.choice((-1, 1))
         size = (int(tray.rng.integers(8, 28)), int(tray.rng.integers(8, 36)))
         at = (int(tray.rng.integers(5, 85 - size[0])), int(tray.rng.integers(5, 155 - size[1])))
@@ -142,7 +142,7 @@ def test_every_item_is_placed_exactly_once(seed: int) -> None:
         assert len(placed) == 1, (seed, n)
         assert tray.fall() == []
         tray.show(float(tray.rng.uniform(0.2, 1.5)))
-    assert len({p.id for p in tray.placements}) == 8
+    assert len({p.id for p in tray.placements}) == 6
 
 
 @pytest.mark.parametrize("fps", [5, 10, 15, 30, 60])
@@ -191,7 +191,7 @@ def test_a_light_step_is_no_item(step: float) -> None:
 
 def test_slow_drift_is_no_item() -> None:
     """The light falls to 60 % within a minute and rises again: nothing is placed, nothing moves."""
-    tray = ready(5)
+    tray = ready(5, fps=5)
     tray.drift_per_s = -0.0085
     tray.show(60)
     tray.drift_per_s = 0.0085
