@@ -39,6 +39,8 @@ STABLE_S = 30.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 OFFLINE_FAULT_S = 60.0
+THROWN_OUT_MAX = 3
+"""mosquitto 2.0.11 does not say "session taken over", it just closes: so many short connections in a row mean it."""
 UNANSWERED_S = 30.0
 """A publish without PUBACK for this long (or two keepalives): the broker is sick though it answers pings."""
 STATE_GAP_S = 0.2
@@ -108,6 +110,7 @@ class Publisher:
         self._kind = ""
         self._sessions = 0
         self._short_sessions = 0
+        self._thrown_out = 0
         self._connected_t_s = self._offline_since_t_s = clock()
         self._retry_t_s = clock()
         self._trouble: DeviceError | None = None
@@ -169,7 +172,7 @@ class Publisher:
         self._send_retained(client)
         self._delivery.fill(client)
         if self._clock() - self._connected_t_s > STABLE_S:
-            self._short_sessions = 0
+            self._short_sessions = self._thrown_out = 0
             self._faults.clear_fault(TAKEN_FAULT)
         with self._turn:
             self._turn.notify_all()
@@ -271,9 +274,12 @@ class Publisher:
         return lost
 
     def _loss(self, lost: Lost) -> DeviceError:
-        if lost.code != SESSION_TAKEN_OVER:
+        short = self._clock() - self._connected_t_s < STABLE_S
+        self._thrown_out = self._thrown_out + 1 if short else 0
+        if lost.code != SESSION_TAKEN_OVER and self._thrown_out < THROWN_OUT_MAX:
             return DeviceError(f"{self._where}: connection lost: {lost.text}", hint="Check the network and the broker.")
-        text = f"Another client uses the client id {self.client_id!r} at this broker."
+        sure = "" if lost.code == SESSION_TAKEN_OVER else "The broker ends each connection at once. Probably: "
+        text = f"{sure}Another client uses the client id {self.client_id!r} at this broker."
         fix = "Give each bin its own bin.id (or mqtt.client_id), and run one daemon a bin."
         self._faults.raise_fault(Fault(TAKEN_FAULT, "error", text, fix))
         return DeviceError(f"{self._where}: {text}", hint=fix)

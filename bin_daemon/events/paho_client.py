@@ -21,6 +21,7 @@ from bin_daemon.events.client import SUCCESS, UNSPECIFIED, Acked, Inbox, Lost, M
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from bin_daemon.config.settings import MqttSettings
 
@@ -72,12 +73,12 @@ class PahoClient:
         if failure:
             raise DeviceError(f"broker {where}: {_reason(failure[0])}", hint=_hint(failure[0])) from failure[0]
         self._paho.loop_start()
-        answered = self._answered.wait(max(0.5, end_t_s - time.monotonic()))
-        if answered and self._refusal is None:
+        answered, refusal = self._answered.wait(max(0.5, end_t_s - time.monotonic())), self._refusal
+        if answered and refusal is None:
             return
         self.close(0.5)
-        if self._refusal:
-            raise DeviceError(f"broker {where}: refused: {self._refusal.text}", hint=_HINT_AUTH)
+        if refusal:
+            raise DeviceError(f"broker {where}: refused: {refusal.text}", hint=_HINT_AUTH)
         raise DeviceError(f"broker {where}: takes connections but does not answer", hint="Restart the broker.")
 
     def subscribe(self, topic_filter: str) -> None:
@@ -105,6 +106,8 @@ class PahoClient:
     def close(self, timeout_s: float) -> None:
         """See `bin_daemon.events.client.Client`."""
         sock: Any = self._paho.socket()
+        if sock is None:
+            return
         self._paho.disconnect()
         self._lost.wait(timeout_s / 2)
         if sock and not self._lost.is_set():
@@ -123,9 +126,8 @@ class PahoClient:
         if not settings.tls:
             return
         files = (settings.ca_file, settings.cert_file, settings.key_file)
-        ca_file, cert_file, key_file = (str(x) if x else None for x in files)
         try:
-            self._paho.tls_set(ca_certs=ca_file, certfile=cert_file, keyfile=key_file)
+            self._paho.tls_set_context(_tls(*files))
         except (OSError, ValueError) as error:
             names = ", ".join(str(x) for x in files if x)
             raise DeviceError(
@@ -185,6 +187,26 @@ class PahoClient:
 
 _HINT_NET = "Check mqtt.host and mqtt.port, the network, and that the broker runs."
 _HINT_AUTH = "Check mqtt.username, the password, and the client certificate."
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    """Only the pinned CA is trusted; without one, those of the system."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.sslsocket_class = _TidySocket
+    if cert_file:
+        context.load_cert_chain(cert_file, key_file)
+    return context
 
 
 def _properties(kind: int) -> Any:
