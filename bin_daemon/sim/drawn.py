@@ -26,7 +26,7 @@ Draw = ImageDraw.ImageDraw
 
 @functools.cache
 def drawn_items() -> tuple[tuple[str, Category, Image], ...]:
-    """Name, category and picture (uint8 H x W x 4, RGBA, cropped) of every drawn item, four of each category; never change them."""
+    """Name, category and picture (uint8 H x W x 4, RGBA, cropped) of each drawn item, four a category; never change them."""
     return tuple((name, category, _shaded(pen)) for category, pens in _PENS.items() for name, pen in pens.items())
 
 

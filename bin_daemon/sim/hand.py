@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from bin_daemon.sim.sprite import smear, sprite
+from bin_daemon.sim.sprite import Sprite, smear, sprite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,12 +75,17 @@ class Arm:
         self._still = sprite(
             rgba, scale=scale, angle_deg=reach_deg, shadow_px=34 * scale, shadow_strength=0.4, lift=0.9
         )
-        self._moving = smear(self._still, self.reach_xy, length_px=max(3, round(52 * scale)))
+        self._blur_px = max(3, round(52 * scale))
+
+    @cached_property
+    def moving(self) -> Sprite:
+        """The blurred arm, made when first wanted."""
+        return smear(self._still, self.reach_xy, self._blur_px)
 
     def lay(self, ground: Image, grip_xy: tuple[float, float], *, fast: bool) -> None:
         """Lay the arm so that its fingers grip at ``grip_xy`` of ``ground`` (changed in place)."""
         centre = (grip_xy[0] + self._from_grip_xy[0], grip_xy[1] + self._from_grip_xy[1])
-        (self._moving if fast else self._still).lay(ground, centre)
+        (self.moving if fast else self._still).lay(ground, centre)
 
 
 def _paint(

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from bin_daemon.domain import Category
-from bin_daemon.sim.hand import PEOPLE, Arm, arm_of
+from bin_daemon.sim.cast import Cast
+from bin_daemon.sim.hand import PEOPLE, arm_of
 from bin_daemon.sim.script import Habits, How, Script, Stage, Visit
-from bin_daemon.sim.sprite import Sprite, smear, sprite
 from bin_daemon.sim.tray import empty_tray
 from bin_daemon.sim.well import Well
 
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from bin_daemon.sim.photos import Photo
     from bin_daemon.sim.world import LidMotion
 
-ITEM_FRAC = (0.32, 0.46)
-"""Long side of an item as a share of the picture's short side; slender items are half as long again."""
-ENLARGE = 3.5
-"""No photograph is enlarged more than this: its pixels would show."""
-TILT_DEG = 9.0
-"""How far a dropped item rocks to either side."""
 NOISE_GREY = 2.2
 """Spread of the sensor's noise, grey levels of one pixel."""
 _SPARE = 48
@@ -75,13 +69,13 @@ class Scene:
         look, deal_, times, self._noise_rng = np.random.default_rng(seed).spawn(4)
         self.size_hw = size_hw
         self.photos = deal(photos, count, deal_)
-        self._script = Script(count, times, habits or Habits(), start_t_s)
+        self._script = Script(len(self.photos), times, habits or Habits(), start_t_s)
         self._tray = empty_tray(look, size_hw, material)
         self._well = Well(look, size_hw)
         self._people = tuple(arm_of(int(i)) for i in look.permutation(PEOPLE)[:3])
         self._drift = look.uniform(0, 2 * math.pi, 2)
         self._noise = _noise_tile(look, size_hw)
-        self._casts: dict[int, _Cast] = {}
+        self._casts: dict[int, Cast] = {}
         self._seed = int(look.integers(2**31))
 
     def lid_moved(self, motion: LidMotion) -> None:
@@ -94,13 +88,15 @@ class Scene:
         picture = self._tray.copy()
         if stage.gap > 0:
             self._well.open(picture, stage.lid, stage.gap)
-        if self._script.visits:
-            self._lay(picture, self._cast(self._script.visits[-1]), stage)
+        if stage.item is None and stage.hand_out is None:
+            self._get_ready()
+        else:
+            self._lay(picture, self._cast(self._script.visits[-1].index), stage)
         return self._expose(picture, t_s)
 
     def truth(self, t_s: float) -> PlacedItem | None:
         """The item at rest on the tray at ``t_s`` (not after the last `render`), None when there is none."""
-        for item in reversed(self.history):
+        for item in filter(None, map(self._placed, reversed(self._script.visits))):
             if item.placed_t_s <= t_s and (item.left_t_s is None or t_s < item.left_t_s):
                 return item
         return None
@@ -108,7 +104,7 @@ class Scene:
     def brought(self, t_s: float) -> Photo | None:
         """The item that a hand last let go of before ``t_s``, at rest or not; None before the first."""
         visit = next((x for x in reversed(self._script.visits) if x.released_t_s <= t_s), None)
-        return None if visit is None else self._cast(visit).photo
+        return None if visit is None else self.photos[visit.index]
 
     @property
     def history(self) -> tuple[PlacedItem, ...]:
@@ -126,20 +122,26 @@ class Scene:
         placed_t_s = min(visit.rest_t_s, max(visit.released_t_s, visit.left_t_s or visit.rest_t_s))
         if now < placed_t_s:
             return None
-        cast = self._cast(visit)
+        cast = self._cast(visit.index)
         how = visit.how if left is not None else None
         return PlacedItem(visit.index, cast.photo.name, cast.photo.category, cast.box, placed_t_s, left, gone, how)
 
-    def _cast(self, visit: Visit) -> _Cast:
-        if visit.index not in self._casts:
-            rng = np.random.default_rng((self._seed, visit.index))
+    def _cast(self, index: int) -> Cast:
+        if index not in self._casts:
+            rng = np.random.default_rng((self._seed, index))
             person = self._people[int(rng.integers(len(self._people)))]
-            self._casts[visit.index] = _Cast(self.photos[visit.index], person, rng, self.size_hw)
-            if visit.index:
-                self._casts[visit.index - 1].forget_pictures()
-        return self._casts[visit.index]
+            self._casts[index] = Cast(self.photos[index], person, rng, self.size_hw)
+        return self._casts[index]
 
-    def _lay(self, picture: Image, cast: _Cast, stage: Stage) -> None:
+    def _get_ready(self) -> None:
+        """While the tray is empty: drop the last visit's pictures, make one of the next visit's, so that no frame is late."""
+        done = len(self._script.visits)
+        if done:
+            self._cast(done - 1).forget()
+        if done < len(self.photos):
+            self._cast(done).prepare()
+
+    def _lay(self, picture: Image, cast: Cast, stage: Stage) -> None:
         if stage.item is not None:
             item, centre = cast.item(stage, self._well.mouth_xy(stage.lid))
             item.lay(picture, centre)
@@ -157,75 +159,6 @@ class Scene:
         gain = 1 + 0.015 * slow + 0.035 * slower
         noisy = cv2.addWeighted(picture, gain, self._noise[y : y + height, x : x + width], 1.0, -128.0, dst=picture)
         return np.asarray(noisy, np.uint8)
-
-
-class _Cast:
-    """One item and the person who brings it, as they look in this scene."""
-
-    def __init__(self, photo: Photo, person: Image, rng: np.random.Generator, size_hw: tuple[int, int]) -> None:
-        height, width = size_hw
-        short = min(size_hw)
-        self.photo = photo
-        item_h, item_w = photo.rgba.shape[:2]
-        slender = 1 + 0.5 * (1 - min(item_h, item_w) / max(item_h, item_w))
-        self._scale = min(ENLARGE * short / 720, float(rng.uniform(*ITEM_FRAC)) * slender * short / max(item_h, item_w))
-        self._angle_deg = float(rng.uniform(0, 360))
-        self._tilt_deg = float(rng.choice((-1, 1))) * float(rng.uniform(0.5, 1)) * TILT_DEG
-        self._place = (float(rng.uniform(0.38, 0.62)) * width, float(rng.uniform(0.40, 0.60)) * height)
-        self._shadow_px = 0.016 * short
-        self._gain = float(rng.uniform(0.86, 0.98))
-        reach_deg = float(rng.uniform(-32, 32))
-        self.arm = Arm(person, 0.95 * short / 720, reach_deg)
-        self._rest = self._turned(self._angle_deg)
-        self._carried = smear(
-            self._turned(self._angle_deg + self._tilt_deg, lift=1.0), self.arm.reach_xy, max(3, round(0.05 * short))
-        )
-        half = max(self._rest.solid_xywh[2:]) / 2
-        self._grip_back = 0.45 * min(self._rest.solid_xywh[2:])
-        self._way_px = (height - self._place[1] + half + 0.25 * short) / math.cos(math.radians(reach_deg))
-        x, y, w, h = self._rest.box_at(self._place)
-        left, top = max(0, x), max(0, y)
-        self.box: Box = (left, top, min(width, x + w) - left, min(height, y + h) - top)
-
-    def forget_pictures(self) -> None:
-        """The visit is over: only the truth is still asked for."""
-        blank = np.zeros((1, 1, 3), np.uint8)
-        self._rest = self._carried = Sprite(blank, blank, (0, 0, 0, 0))
-
-    def grip_xy(self, out: float) -> tuple[float, float]:
-        """Where the fingers are, ``out`` of the way back."""
-        back = self._grip_back + out * self._way_px
-        return self._place[0] - self.arm.reach_xy[0] * back, self._place[1] - self.arm.reach_xy[1] * back
-
-    def item(self, stage: Stage, mouth_xy: tuple[float, float]) -> tuple[Sprite, tuple[float, float]]:
-        """The item's picture and where its middle is."""
-        if stage.fallen > 0:
-            return self._falling(stage.fallen, mouth_xy)
-        back = stage.item_out * self._way_px
-        centre = (self._place[0] - self.arm.reach_xy[0] * back, self._place[1] - self.arm.reach_xy[1] * back)
-        if stage.item_out > 0.02:  # noqa: PLR2004 - on its way
-            return self._carried, centre
-        if abs(stage.rock) + stage.lift < 0.02:  # noqa: PLR2004 - less than a pixel of motion
-            return self._rest, centre
-        return self._turned(self._angle_deg + stage.rock * self._tilt_deg, lift=stage.lift), centre
-
-    def _falling(self, fallen: float, mouth_xy: tuple[float, float]) -> tuple[Sprite, tuple[float, float]]:
-        """Sliding ever faster to the opening, then down into the dark."""
-        slid, sunk = min(1.0, (fallen / 0.8) ** 2), max(0.0, (fallen - 0.55) / 0.45)
-        centre = tuple(a + (b - a) * slid for a, b in zip(self._place, mouth_xy, strict=True))
-        turned = self._turned(self._angle_deg + 2 * self._tilt_deg * slid, shrink=1 - 0.6 * sunk, gain=1 - 0.9 * sunk)
-        return turned, (centre[0], centre[1])
-
-    def _turned(self, angle_deg: float, *, lift: float = 0.0, shrink: float = 1.0, gain: float = 1.0) -> Sprite:
-        scale = self._scale * shrink * (1 + 0.06 * lift)
-        return sprite(
-            self.photo.rgba,
-            scale=scale,
-            angle_deg=angle_deg,
-            gain=self._gain * gain,
-            shadow_px=self._shadow_px,
-            lift=lift,
-        )
 
 
 def deal(photos: Sequence[Photo], count: int, rng: np.random.Generator) -> tuple[Photo, ...]:

@@ -76,7 +76,10 @@ def smear(still: Sprite, along_xy: tuple[float, float], length_px: int) -> Sprit
     reach_x, reach_y = (round(middle * v) for v in along_xy)
     cv2.line(kernel, (middle - reach_x, middle - reach_y), (middle + reach_x, middle + reach_y), 1.0, 1)
     kernel /= kernel.sum()
-    return Sprite(_streaked(still.colour, kernel), _streaked(still.keep, kernel), still.solid_xywh)
+    keep = _streaked(np.ascontiguousarray(still.keep[..., 0]), kernel)
+    return Sprite(
+        _streaked(still.colour, kernel), np.asarray(cv2.merge((keep, keep, keep)), np.uint8), still.solid_xywh
+    )
 
 
 def _streaked(picture: Image, kernel: NDArray[np.float32]) -> Image:
