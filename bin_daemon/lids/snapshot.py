@@ -19,7 +19,7 @@ LOW_SUPPLY_MV = 4600
 
 POSITIONS: dict[int, LidPosition] = {
     LidPhase.CLOSED: LidPosition.CLOSED,
-    LidPhase.WAITING: LidPosition.CLOSED,
+    LidPhase.WAITING: LidPosition.OPENING,
     LidPhase.OPENING: LidPosition.OPENING,
     LidPhase.OPEN: LidPosition.OPEN,
     LidPhase.CLOSING: LidPosition.CLOSING,
@@ -28,7 +28,7 @@ POSITIONS: dict[int, LidPosition] = {
     LidPhase.FAULT: LidPosition.FAULT,
     LidPhase.HOMING: LidPosition.CLOSING,
 }
-"""A waiting lid is still shut. What is not here (jogging, absent) is unknown."""
+"""A waiting lid is still shut but not at rest: it may start any moment. What is not here (jogging, absent) is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class SimSerial(SerialBase):
         try:
             device.connect(self._deliver)
         except OSError as error:
-            raise SerialException(f"could not open port {self.port}: {error}") from error
+            raise SerialException(error.errno, f"could not open port {self.port}: {error.strerror}") from error
         self._bytes.clear()
         self._controller = device
         self.is_open = True
