@@ -75,7 +75,7 @@ class Lid:
 
 @dataclass(slots=True)
 class LidCore:
-    """All lids and what they share. The owner keeps ``host_alive``; ``begin_action`` records an action id before its first pulse."""
+    """All lids and what they share. The owner keeps ``host_alive``; ``begin_action`` records an id before the first pulse."""
 
     hal: Hal
     caps: Caps

@@ -32,7 +32,7 @@ RETRIES = 5
 PING_S = 0.5
 SILENCE_S = 2.0
 """As the controller's dead-man: after this it has shut the lids anyway."""
-HELLO_S = 0.5
+HELLO_S = 0.25
 """Between HELLOs once the first quick ones went unanswered: a board may sit in its bootloader."""
 HELLO_GIVE_UP_S = 5.0
 """A `Lost` is reported each time this has passed without HELLO_ACK."""

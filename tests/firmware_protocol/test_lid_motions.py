@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
+
 import pytest
 from protocol_bench import CLOSED_US, OPEN_US, Device, connected
 
@@ -38,7 +41,7 @@ def test_the_slew_limit_holds() -> None:
     d.run(6000)
     pulses = [p for lid, p in d.board.pulses if lid == 0 and p is not None]
     assert max(pulses) >= OPEN_US - 2
-    assert max(abs(a - b) for a, b in zip(pulses, pulses[1:], strict=False)) <= 20
+    assert max(abs(a - b) for a, b in pairwise(pulses)) <= 20
 
 
 def test_hold_is_clamped() -> None:
@@ -397,7 +400,7 @@ def test_twenty_opens_a_minute() -> None:
         if code is Code.RATE_LIMIT:
             refused.append(retry_ms)
             break
-        d.run_until(lambda lid=lid: d.phase(lid) is LidPhase.OPEN)
+        d.run_until(partial(d.is_open, lid))
     assert sum(d.controller.opens.values()) == 20
     assert 0 < refused[0] <= 60_000
     d.run(refused[0] + 10)
