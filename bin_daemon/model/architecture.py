@@ -6,6 +6,7 @@ An allow-list, because names and arguments come from a file: timm would otherwis
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -27,7 +28,7 @@ class ArchitectureInfo(BaseModel):
         default_factory=dict,
         description="Such as depths and dims. num_classes is the number of labels and not given here.",
     )
-    norm_eps: Mapping[str, float] = Field(
+    norm_eps: Mapping[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=dict,
         description="Module name -> eps where it differs from timm's 1e-6: mmcls 0.25 has 1e-5 in the downsample norms.",
     )

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 from bin_daemon.domain import Category
 from bin_daemon.errors import ModelError
 from bin_daemon.model.architecture import ArchitectureInfo
-from bin_daemon.model.weights import check_shapes, sha256_of, write_weights
+from bin_daemon.model.weights import check_finite, check_shapes, sha256_of, write_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,6 +170,7 @@ def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDA
     leaves the old bundle or the new one, never half of one.
     """
     _check_replaceable(path)
+    check_finite(path / WEIGHTS_FILE, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -11,6 +11,9 @@ from bin_daemon.errors import ModelError
 from bin_daemon.model.weights import read_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bin_daemon.model.architecture import ArchitectureInfo
     from bin_daemon.model.bundle import Bundle
 
@@ -72,3 +75,8 @@ def _set_norm_eps(network: torch.nn.Module, architecture: ArchitectureInfo) -> N
                 f"norm_eps: {architecture.name} has no norm {name!r}", hint="mend architecture in bundle.json"
             )
         norm.eps = eps  # type: ignore[assignment] # every norm layer has a float eps
+
+
+def weights_of(network: torch.nn.Module) -> dict[str, NDArray[np.generic]]:
+    """A network's weights as arrays on the CPU, ready for `bin_daemon.model.bundle.write_bundle`."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}

@@ -110,9 +110,12 @@ def _normalise(rgb: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32
 
 @lru_cache(maxsize=8)
 def _normalise_table(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
-    """float32 3 x 256: what each grey level becomes; the same two float32 steps as mmcv's imnormalize, hence the same bits."""
+    """float32 3 x 256: what each grey level becomes.
+
+    The mean is taken off in float32, then multiplied by 1/std in float64 and rounded: so does cv2 for mmcv's imnormalize, hence
+    the same bits.
+    """
     level = np.arange(256, dtype=np.float32)
     mean_255 = (np.asarray(mean, np.float64) * 255).astype(np.float32)[:, np.newaxis]
-    std_255_inverse = (1 / (np.asarray(std, np.float64) * 255)).astype(np.float32)[:, np.newaxis]
-    table: NDArray[np.float32] = (level - mean_255) * std_255_inverse
-    return table
+    std_255 = np.asarray(std, np.float64)[:, np.newaxis] * 255
+    return ((level - mean_255).astype(np.float64) * (1 / std_255)).astype(np.float32)

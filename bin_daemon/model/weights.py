@@ -44,7 +44,6 @@ def write_weights(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> Non
 
 def read_weights(file: Path) -> dict[str, NDArray[np.generic]]:
     """All arrays of a safetensors file; ModelError when it is not one or holds a value that is not finite."""
-    import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -52,10 +51,17 @@ def read_weights(file: Path) -> dict[str, NDArray[np.generic]]:
         weights: dict[str, NDArray[np.generic]] = load_file(str(file))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _unreadable(file, error) from None
+    check_finite(file, weights)
+    return weights
+
+
+def check_finite(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> None:
+    """ModelError when a float tensor holds NaN or infinity: such a network calls every item the same."""
+    import numpy as np
+
     for name, array in weights.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ModelError(f"{file}: {name} holds NaN or infinity", hint="train or import the model again")
-    return weights
 
 
 def check_shapes(file: Path, architecture: ArchitectureInfo, labels: int) -> None:
