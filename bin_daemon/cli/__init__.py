@@ -46,7 +46,7 @@ def _root(
 ON_THE_BIN, WORKSHOP = "On the bin", "Workshop"
 app.command(rich_help_panel=ON_THE_BIN)(run)
 app.command(rich_help_panel=ON_THE_BIN)(status)
-app.add_typer(config_app, rich_help_panel=ON_THE_BIN)
+app.add_typer(config_app, name="config", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.command(rich_help_panel=WORKSHOP)(demo)
 app.command(rich_help_panel=WORKSHOP)(simulate_controller)
