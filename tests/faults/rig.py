@@ -161,77 +161,12 @@ class Bin:
         *,
         command: Sequence[str] = ("-m", "bin_daemon", "run"),
         wait_ready: bool = True,
-    ) -> None:
+    ) -> subprocess.Popen[str]:
         """Start ``bin-daemon run`` (or another program that takes --config and --set) and wait for READY=1."""
         sets = [
             x
             for key, value in {**self.settings, **(settings or {})}.items()
             for x in ("--set", f"{key}={json.dumps(value)}")
-        ]
-        config = self.folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self._listens, "mosquitto listens")
-
-    def _listens(self) -> bool:
-        with socket.socket() as sock:
-            sock.settimeout(1)
-            return sock.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        """Kill -9: no farewell."""
-        if self.process:
-            self.process.kill()
-            self.process.wait(BOUND_S)
-            self.process = None
-
-
-class Subscriber:
-    """Raw paho, persistent session: what a dashboard gets, also while the daemon dies and comes back."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="test-subscriber", protocol=mqtt.MQTTv5)
-        self.client.reconnect_delay_set(0.05, 0.2)  # type: ignore[no-untyped-call, arg-type, unused-ignore]
-        self.client.on_connect = self._subscribe
-        self.client.on_message = lambda _c, _d, message: self.messages.append((message.topic, bytes(message.payload)))
-        self.client.connect_async("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _subscribe(self, *_: Any) -> None:
-        self.client.subscribe("smartbin/#", qos=1)
-
-    def stop(self) -> None:
-        """Disconnect."""
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def events(self, kind: str = "event/item") -> list[dict[str, Any]]:
-        """JSON of one topic, in the order received, repeats included."""
-        return [json.loads(payload) for topic, payload in list(self.messages) if topic.endswith(kind)]
-
-    def last(self, kind: str) -> bytes | None:
-        """The newest payload of one topic."""
-        return next((payload for topic, payload in reversed(list(self.messages)) if topic.endswith(kind)), None)
-
-
-@dataclass
-class Bin:
-    """The daemon as a process, and all it touches."""
-
-    folder: Path
-    broker: Broker
-    controller: Controller
-    subscriber: Subscriber
-    settings: dict[str, Any]
-    daemon: subprocess.Popen[str] | None = None
-    log: Path = Path()
-
-    def start(self, *command: str, wait_ready: bool = True, env: dict[str, str] | None = None, **settings: Any) -> None:
-        """Start ``bin-daemon run`` (or another command line that takes --set) and wait for READY=1."""
-        words = command or ("-m", "bin_daemon", "run")
-        sets = [
-            x for key, value in {**self.settings, **settings}.items() for x in ("--set", f"{key}={json.dumps(value)}")
         ]
         config = self.folder / "bin.toml"
         config.touch()
@@ -246,6 +181,7 @@ class Bin:
             self.daemon = subprocess.Popen(arguments, stdout=log, stderr=log, text=True, env=environment)
             if wait_ready:
                 wait_for(lambda: self._says(sock, b"READY=1"), "READY=1 from the daemon")
+        return self.daemon
 
     def _says(self, sock: socket.socket, word: bytes) -> bool:
         assert self.daemon

@@ -72,10 +72,8 @@ def test_every_farewell_is_orderly(smart_bin: Bin, sig: signal.Signals) -> None:
 
 def test_a_second_daemon_is_refused(smart_bin: Bin) -> None:
     """The lock names the first one; exit 78."""
-    smart_bin.start({"camera.source": "sim:faults?items=0&photos=drawn"})
-    first = smart_bin.daemon
-    assert first
-    smart_bin.start(wait_ready=False)
-    second, smart_bin.daemon = smart_bin.daemon, first
+    first = smart_bin.start({"camera.source": "sim:faults?items=0&photos=drawn"})
+    second = smart_bin.start(wait_ready=False)
+    smart_bin.daemon = first
     assert second.wait(20) == 78
     assert f"another bin-daemon runs (pid {first.pid})" in smart_bin.log.read_text()
