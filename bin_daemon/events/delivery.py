@@ -78,6 +78,8 @@ class Delivery:
         self._done: set[str] = set()
         self._refusals: dict[str, int] = {}
         self._cuts: dict[str, int] = {}
+        self._heard = False
+        """The broker answered on this connection: only then may a cut be blamed on an event, not on the network."""
         self._rests = 0
         self._rest_until_t_s = clock()
 
@@ -117,6 +119,7 @@ class Delivery:
 
     def answered(self, news: Acked) -> None:
         """The broker's word on one publish."""
+        self._heard = True
         row, _ = self._in_flight.pop(news.handle, (None, 0.0))
         if news.code in {codes.SUCCESS, codes.NO_SUBSCRIBERS}:
             if row:
@@ -134,9 +137,10 @@ class Delivery:
 
     def lost(self, code: int) -> None:
         """The connection is gone: all in flight will be sent again. A broker that cuts may mean one of the rows."""
-        rows = self._rows_in_flight()
+        rows, heard = self._rows_in_flight(), self._heard
         self._in_flight.clear()
-        if code in {codes.KEEPALIVE_TIMEOUT, codes.SESSION_TAKEN_OVER}:
+        self._heard = False
+        if not heard or code in {codes.KEEPALIVE_TIMEOUT, codes.SESSION_TAKEN_OVER}:
             return
         for row in rows:
             self._cuts[row.event_id] = self._cuts.get(row.event_id, 0) + 1

@@ -274,8 +274,10 @@ class Journal:
                     self.outbox.insert(db, record.event)
             db.execute("INSERT OR REPLACE INTO counters(name, value) VALUES (?, ?)", (self._seq_name, self._seq))
             if any(x.event for x in records):
-                self.outbox.trim(db, now_at)
+                self.outbox.trim(db)
             if tidy:
+                if now_at is not None:
+                    self.outbox.drop_old(db, now_at)
                 _tidy(db, now_at, self._settings, self._seq_name)
 
         self._store.write(job)
@@ -291,14 +293,17 @@ class Journal:
         if STORE_FAULT in self._faults:
             self._log.info("the journal is durable again", after_s=round(now_s, 1))
             self._drop_fault(STORE_FAULT)
-        dropped = self.outbox.stats.dropped
+        with contextlib.suppress(StoreError):
+            self._watch_losses(self.outbox.dropped)
+        if len(self._backlog):  # the faults of a moment ago
+            with contextlib.suppress(StoreError):
+                self._write_backlog()
+
+    def _watch_losses(self, dropped: int) -> None:
         if dropped > self._dropped_seen and LOSS_FAULT not in self._faults:
             text = f"{dropped - self._dropped_seen} unsent events had to be given up; {dropped} since the journal was made."
             self._add_fault(Fault(LOSS_FAULT, "warning", text, "Bring the broker back, or free space on the disk."))
         self._dropped_seen = max(dropped, self._dropped_seen)
-        if len(self._backlog):  # the faults of a moment ago
-            with contextlib.suppress(StoreError):
-                self._write_backlog()
 
     def _start(self) -> None:
         """Look at what an earlier run left; a sick disk leaves us in memory with a fault."""

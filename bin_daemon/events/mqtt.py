@@ -47,6 +47,9 @@ STATE_GAP_S = 0.2
 """Changes of state are told at most this often."""
 GOODBYE_S = 1.0
 
+IMAGE_BYTES_MAX = 2_000_000
+"""A picture beyond this is left out: it would hold up the events on a slow line."""
+
 OFFLINE_FAULT = "mqtt_offline"
 TAKEN_FAULT = "mqtt_client_id_taken"
 Body = dict[str, Any]
@@ -116,6 +119,7 @@ class Publisher:
         self._trouble: DeviceError | None = None
         self._overflow_before = 0
         self._last_state: Body = {}
+        self._image: bytes | None = None
         self._state_t_s = self._health_t_s = float("-inf")
 
     @property
@@ -170,6 +174,7 @@ class Publisher:
             raise DeviceError(f"{self._where}: no PUBACK for {longest_s:g} s", hint="Restart the broker.")
         self._send_answers(client)
         self._send_retained(client)
+        self._send_image(client)
         self._delivery.fill(client)
         if self._clock() - self._connected_t_s > STABLE_S:
             self._short_sessions = self._thrown_out = 0
@@ -188,6 +193,10 @@ class Publisher:
         self._closing.set()
         with self._turn:
             return self._turn.wait_for(lambda: self._client is None, timeout_s)
+
+    def offer_image(self, jpeg: bytes) -> None:
+        """Publish the last item's picture once (``image/last``, QoS 0, not retained); a newer one replaces one that waits."""
+        self._image = jpeg
 
     @property
     def _where(self) -> str:
@@ -299,6 +308,11 @@ class Publisher:
         if now_s - self._health_t_s >= self._settings.state_interval_s:
             self._send_body(client, "health", Health)
             self._health_t_s = now_s
+
+    def _send_image(self, client: Client) -> None:
+        jpeg, self._image = self._image, None
+        if jpeg and len(jpeg) < min(IMAGE_BYTES_MAX, (client.max_packet_bytes or IMAGE_BYTES_MAX) - 256):
+            client.publish(Message(f"{self.prefix}/image/last", jpeg, qos=0))
 
     def _send_body(self, client: Client, topic: str, model: type[OpenPayload], body: Body | None = None) -> None:
         body = dict(self._bodies[topic]() if body is None else body)

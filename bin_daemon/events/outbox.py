@@ -12,7 +12,7 @@ from bin_daemon.events.store import Store, StoreError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -109,10 +109,12 @@ class Outbox:
         self._max_age_s = max_age_s
         self._lock = threading.Lock()
         self._stats: OutboxStats | None = None
+        self._gone: set[str] = set()
 
     def batch(self, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
         """The oldest events not in ``skip``, at most ``limit``, in order. A sick disk gives what is in memory."""
         rows: list[OutboxRow] = []
+        skip = {*skip, *self._gone}
         try:
             found = self._store.read(
                 "SELECT event_id, topic, payload, queued_at FROM outbox ORDER BY n LIMIT ?", (limit + len(skip),)
@@ -125,26 +127,29 @@ class Outbox:
         return [x for x in rows if x.event_id not in skip][:limit]
 
     def ack(self, event_ids: Collection[str]) -> None:
-        """The broker has them: they leave. On a sick disk they may be sent again later (at least once)."""
+        """The broker has them: they leave. What a sick disk cannot delete is remembered, and sent again only after a restart."""
         if not event_ids:
             return
         self._backlog.forget(event_ids)
-        try:
-            self._store.write(
-                lambda db: db.executemany("DELETE FROM outbox WHERE event_id = ?", [(x,) for x in event_ids])
-            )
-        except StoreError:
-            pass
-        finally:
-            self.recount()
+        self._gone.update(event_ids)
+        leaving = list(self._gone)
+        self._leave(
+            lambda db: db.executemany("DELETE FROM outbox WHERE event_id = ?", [(x,) for x in leaving]), leaving
+        )
 
     def bury(self, row: OutboxRow, why: str) -> None:
         """The broker will never take this one: put it aside so that later ones flow."""
         self._backlog.forget({row.event_id})
+        self._gone.add(row.event_id)
+        self._leave(lambda db: _bury(db, row, why), [row.event_id])
+
+    def _leave(self, job: Callable[[sqlite3.Connection], object], event_ids: list[str]) -> None:
         try:
-            self._store.write(lambda db: _bury(db, row, why))
+            self._store.write(job)
+            self._gone.difference_update(event_ids)
         except StoreError:
-            pass
+            if len(self._gone) > BACKLOG_MAX:
+                self._gone.clear()  # rather told twice than remembered without bound
         finally:
             self.recount()
 
@@ -156,7 +161,9 @@ class Outbox:
                 self._stats = self._counted()
             known = self._stats
         waiting = sum(1 for x in self._backlog.snapshot() if x.event)
-        return OutboxStats(known.rows + waiting, known.dropped + self._backlog.lost, known.dead_letters)
+        return OutboxStats(
+            max(0, known.rows - len(self._gone)) + waiting, known.dropped + self._backlog.lost, known.dead_letters
+        )
 
     def recount(self) -> None:
         """Something changed that is not worth tracking: count again when next asked."""
@@ -173,14 +180,25 @@ class Outbox:
             (row.event_id, row.topic, row.payload, row.queued_at),
         )
 
-    def trim(self, db: sqlite3.Connection, now_at: float | None) -> None:
-        """Keep to the caps inside the caller's transaction: too old (when ``now_at`` can be believed), then too many."""
-        if now_at is not None:
-            gone = db.execute("DELETE FROM outbox WHERE queued_at < ?", (now_at - self._max_age_s,)).rowcount
-            count(db, "dropped", gone)
+    def trim(self, db: sqlite3.Connection) -> None:
+        """Keep to the number of rows inside the caller's transaction."""
+        (span,) = db.execute("SELECT (SELECT MAX(n) FROM outbox) - (SELECT MIN(n) FROM outbox) + 1").fetchone()
+        if (span or 0) <= self._max_rows:  # rows leave almost in order, so this spares counting 100,000 rows each time
+            return
         (rows,) = db.execute("SELECT COUNT(*) FROM outbox").fetchone()
         if rows > self._max_rows:
             drop_oldest(db, rows - self._max_rows)
+
+    def drop_old(self, db: sqlite3.Connection, now_at: float) -> None:
+        """Give up what is older than the cap inside the caller's transaction; looks at every row, so now and then only."""
+        gone = db.execute("DELETE FROM outbox WHERE queued_at < ?", (now_at - self._max_age_s,)).rowcount
+        count(db, "dropped", gone)
+
+    @property
+    def dropped(self) -> int:
+        """As in `stats`, without counting rows; raises StoreError."""
+        found = self._store.read("SELECT value FROM counters WHERE name = 'dropped'")
+        return (cast("int", found[0][0]) if found else 0) + self._backlog.lost
 
     def _counted(self) -> OutboxStats:
         try:

@@ -6,6 +6,7 @@ without JSON: plain ``online`` or ``offline``, so that the broker itself can sen
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -66,11 +67,11 @@ class ItemDraft(BaseModel):
     category: Category | None = Field(description="What the item was sorted as; null when unsure or manual.")
     guess: Category | None = Field(None, description="The model's best category, sure or not.")
     label: str | None = None
-    probability: float = Field(0.0, description="Of `guess`, 0..1.")
-    categories: dict[Category, float] = Field(default_factory=dict, description="Probability of each category.")
-    top5: tuple[tuple[str, int, float], ...] = Field((), description="[label, index in the model, probability].")
-    margin: float = 0.0
-    agreement: float = 0.0
+    probability: float | None = Field(None, description="Of `guess`, 0..1; null, here and below: not a number.")
+    categories: dict[Category, float | None] = Field(default_factory=dict, description="Probability of each category.")
+    top5: tuple[tuple[str, int, float | None], ...] = Field((), description="[label, index in the model, probability].")
+    margin: float | None = None
+    agreement: float | None = None
     model: str = ""
     lid: int | None = Field(None, description="Lid that was commanded, from 1; null when all stayed shut.")
     reason: str = Field(description="The policy's reason code.")
@@ -216,11 +217,11 @@ def item_draft(
         category=decision.category,
         guess=verdict.category,
         label=_clean(verdict.label, LABEL_CHARS_MAX) if verdict.label else None,
-        probability=round(verdict.probability, 4),
-        categories={key: round(float(p), 4) for key, p in verdict.category_probs.items()},
-        top5=tuple((_clean(x.label, LABEL_CHARS_MAX), x.index, round(x.probability, 4)) for x in verdict.top5[:5]),
-        margin=round(verdict.margin, 4),
-        agreement=round(verdict.agreement, 4),
+        probability=_finite(verdict.probability),
+        categories={key: _finite(p) for key, p in verdict.category_probs.items()},
+        top5=tuple((_clean(x.label, LABEL_CHARS_MAX), x.index, _finite(x.probability)) for x in verdict.top5[:5]),
+        margin=_finite(verdict.margin),
+        agreement=_finite(verdict.agreement),
         model=_clean(verdict.model_id, LABEL_CHARS_MAX),
         lid=command.lid if command else None,
         reason=decision.reason,
@@ -259,6 +260,11 @@ def fault_event(
         text=_clean(fault.text, TEXT_CHARS_MAX),
         fix=_clean(fault.fix, TEXT_CHARS_MAX),
     )
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN; four digits are more than a model knows."""
+    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def _clean(text: str, limit: int) -> str:

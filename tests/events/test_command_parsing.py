@@ -141,7 +141,7 @@ def test_bad_input_is_refused_with_its_code(name: str, payload: bytes, code: str
     st.sampled_from(sorted(COMMANDS)),
     st.binary(max_size=200) | st.text(max_size=100).map(lambda x: x.encode("utf-8", "replace")),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_bytes_make_it_raise(name: str, payload: bytes) -> None:
     """Random bytes and text end as a command or a refusal."""
     assert isinstance(one(name, payload), Command | Refusal)
@@ -158,7 +158,7 @@ _json = st.recursive(
 
 
 @given(st.sampled_from(sorted(COMMANDS)), _json)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_json_opens_a_lid_that_does_not_exist(name: str, value: Any) -> None:
     """Whatever JSON comes, an accepted lid.open names a lid of 1..16 and a hold within its bounds."""
     result = one(name, json.dumps(value).encode())

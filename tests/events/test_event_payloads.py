@@ -40,7 +40,7 @@ def test_an_event_takes_less_than_a_kilobyte(desk: Any, item: Callable[..., Any]
 def test_monstrous_texts_are_cut_and_odd_ones_survive(desk: Any, item: Callable[..., Any]) -> None:
     """A label of a megabyte, or a name that is no UTF-8, still makes a valid event within a few kilobytes."""
     journal, one = desk.journal(), item()
-    top5 = tuple(LabelScore("\ud800" + "x" * 1_000_000, i, 0.1) for i in range(900))
+    top5 = (LabelScore("\ud800" + "x" * 1_000_000, 1, 0.1),) * 900
     verdict = replace(one.verdict, top5=top5, model_id="m" * 10_000)
     decision = replace(one.decision, text="\udcff" * 100_000)
     journal.begin(one.placement, verdict, decision)

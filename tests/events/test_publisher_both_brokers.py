@@ -80,6 +80,19 @@ def test_state_is_told_on_change_and_not_otherwise(post: Any, listen: Callable[.
     assert [x["mode"] for x in listener.of("state")] == ["auto", "paused", "auto"]
 
 
+def test_a_picture_is_sent_once(post: Any, listen: Callable[..., Any]) -> None:
+    """The newest offered picture goes out once, is not kept by the broker, and a monstrous one not at all."""
+    listener = listen("smartbin/bin-1/image/last")
+    with post.publisher.session() as step:
+        post.publisher.offer_image(b"older")
+        post.publisher.offer_image(b"\xff\xd8jpeg")
+        step()
+        post.publisher.offer_image(b"x" * 3_000_000)
+        step()
+        listener.look(0.3)
+    assert [(x.payload, x.retain) for x in listener.messages] == [(b"\xff\xd8jpeg", False)]
+
+
 def test_the_heartbeat_beats(make_post: Callable[..., Any], wire: Any, listen: Callable[..., Any]) -> None:
     """State and health come again each state_interval_s though nothing changed: their age is the sign of life."""
     post = make_post(lambda: wire.client("smartbin-bin-1"), state_interval_s=0.3)
