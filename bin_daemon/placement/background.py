@@ -32,6 +32,13 @@ GAIN_RANGE = (0.2, 5.0)
 """A factor beyond this is not light but another picture."""
 
 
+DARKEST_GAIN = 0.5
+"""Contrast is lifted for light down to this factor; beyond, the sensor's noise would be lifted into view as well."""
+
+SHARP_CELLS = 9
+"""Side of the window, in grey8 cells, within which an outline shows and a soft shadow's edge does not."""
+
+
 def smooth(grey8: Image) -> Grey:
     """Mean of 3 x 3, float32: noise of single pixels is worth nothing here."""
     return np.asarray(cv2.blur(grey8, (3, 3)), np.float32)
@@ -45,14 +52,23 @@ def gain_between(reference: Grey, grey: Grey) -> float:
 
 
 def difference(reference: Grey, grey: Grey) -> Grey:
-    """Signed difference of ``grey`` to ``reference`` lit alike, grey levels; 0 where saturation hides the light."""
+    """Signed difference of ``grey`` to ``reference`` lit alike; 0 where saturation hides the light.
+
+    In grey levels of the reference's light where it has become darker since: an item's contrast fades with the lamp.
+    """
     gain = gain_between(reference, grey)
-    found = np.asarray(cv2.addWeighted(grey, 1.0, reference, -gain, 0.0), np.float32)
+    lift = 1.0 / min(1.0, max(gain, DARKEST_GAIN))
+    found = np.asarray(cv2.addWeighted(grey, lift, reference, -gain * lift, 0.0), np.float32)
     if cv2.minMaxLoc(grey)[1] >= CLIPPED_GREY:
-        expected = grey - found
+        expected = reference * np.float32(gain)
         brighter = (grey >= CLIPPED_GREY) & (expected >= CLIPPED_GREY)
         found[brighter | ((reference >= CLIPPED_GREY) & (found > 0))] = 0
     return found
+
+
+def sharp(found: Grey) -> Grey:
+    """The outlines in a difference: its unsigned distance to the mean around. Soft shadows and uneven light vanish."""
+    return np.asarray(cv2.absdiff(found, cv2.blur(found, (SHARP_CELLS, SHARP_CELLS))), np.float32)
 
 
 class EmptyTray:

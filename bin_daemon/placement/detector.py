@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bin_daemon.domain import Frame, LidPosition, LidsState, Placement, Sight
-from bin_daemon.placement.background import EmptyTray, difference, smooth
+from bin_daemon.placement.background import EmptyTray, difference, sharp, smooth
 from bin_daemon.placement.item import Look, is_ghost, look_at
 from bin_daemon.placement.quality import sight_of
 from bin_daemon.placement.states import Seen, State, process
@@ -193,7 +193,8 @@ class Detector:
         return False
 
     def _differs(self, before: Grey, grey: Grey) -> bool:
-        change = np.abs(difference(before, grey)) > self._settings.motion_grey
+        # Outlines move with things; a soft shadow changes much, but no outline. Half of a thing's contrast shows there.
+        change = sharp(difference(before, grey)) > self._settings.motion_grey / 2
         return int(np.count_nonzero(change)) > self._settings.motion_area_frac * grey.size
 
     def _changed(self, grey: Grey) -> bool:

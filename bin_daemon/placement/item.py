@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from bin_daemon.placement.background import sharp
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bin_daemon.config.settings import PlacementSettings
-    from bin_daemon.domain import Box
+    from bin_daemon.domain import Box, Image
     from bin_daemon.placement.background import Grey, Mask
 
     Labels = NDArray[np.int32]
@@ -23,8 +25,11 @@ EDGE_CELLS = 3
 LARGE_FRAC = 0.6
 """A change of more than this share of the region is not an item: the light factor is a median and needs bare tray."""
 
-SHARP_CELLS = 9
-"""Side of the window, in grey8 cells, within which an item's outline shows and a soft shadow's does not."""
+SHARP_FRAC = 0.4
+"""Share of ``item_grey`` that an outline must stand out; at an edge only half of the contrast does."""
+
+NEAR_OUTLINE = np.ones((7, 7), np.uint8)
+"""What differs this close to an outline belongs to a thing; what differs elsewhere is soft shadow or a wide thing's middle."""
 
 WEAK_FRAC = 0.5
 """Share of ``item_grey`` that still belongs to a patch, when it hangs together with a stronger difference."""
@@ -56,33 +61,49 @@ def look_at(found: Grey, settings: PlacementSettings) -> Look:
     """Sort the patches of a signed difference picture (H x W float32, grey levels) by what they can be.
 
     A patch is what differs weakly, together, around something that differs strongly: so an item keeps its faint parts, an arm its
-    connection to the edge, and noise alone makes nothing.
+    connection to the edge, and noise alone makes nothing. A patch that comes over the edge with an outline is an arm; one without
+    is a person's soft shadow, of which only what has outlines of its own is kept.
     """
     away = np.abs(found)
     strong = away > settings.item_grey
     least_cells = settings.item_area_frac * found.size
     if int(np.count_nonzero(strong)) < STRONG_FRAC * least_cells:
         return Look()
-    weak = np.asarray(cv2.threshold(away, settings.item_grey * WEAK_FRAC, 1, cv2.THRESH_BINARY)[1], np.uint8)
+    weak = _above(away, settings.item_grey * WEAK_FRAC)
     if cv2.countNonZero(weak) > LARGE_FRAC * found.size:
         return Look(large=True)
-    number, found_labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
-    labels: Labels = np.asarray(found_labels, np.int32)
-    sharp = np.abs(found - cv2.blur(found, (SHARP_CELLS, SHARP_CELLS))) > settings.item_grey / 2
-    large_enough = stats[:, cv2.CC_STAT_AREA] >= least_cells
-    solid = (
-        large_enough
-        & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)
-        & (_cells(labels[sharp], number) > 0)
-    )
-    solid[0] = False  # the tray itself
-    edge = _cells(np.concatenate((labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1])), number) > EDGE_CELLS
-    at_edge = bool((solid & edge).any())
-    is_item = solid & ~edge
+    outlined = cv2.dilate(_above(sharp(found), settings.item_grey * SHARP_FRAC), NEAR_OUTLINE)
+    number, labels = _patches(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
+    edge, edge_outlined = _edge(labels), _edge(outlined)
+    arms = _cells(edge[edge_outlined > 0], number) > EDGE_CELLS
+    shadows = ~arms & (_cells(edge, number) > EDGE_CELLS)
+    arms[0] = shadows[0] = False  # the tray itself
+    at_edge = bool((arms & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)).any())
+    kept = np.asarray((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels]), np.uint8)
+    number, labels = _patches(kept)
+    large_enough = _cells(labels, number) >= least_cells
+    is_item = large_enough & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)
+    is_item &= _cells(labels[outlined > 0], number) > 0
+    is_item[0] = False
     if not is_item.any():
         return Look(at_edge=at_edge)
     mask = np.asarray(is_item[labels], np.bool_)
     return Look(_box(mask & (away > settings.item_grey * BOX_FRAC)), mask, at_edge)
+
+
+def _above(grey: Grey, limit: float) -> Image:
+    return np.asarray(cv2.threshold(grey, limit, 1, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def _patches(cells: cv2.typing.MatLike) -> tuple[int, Labels]:
+    """Number of labels (0 is the ground) and the label of each cell."""
+    number, labels = cv2.connectedComponents(cells)
+    return int(number), np.asarray(labels, np.int32)
+
+
+def _edge(cells: cv2.typing.MatLike) -> Labels:
+    """The cells on the region's edge, in one row."""
+    return np.concatenate((cells[0], cells[-1], cells[1:-1, 0], cells[1:-1, -1]))
 
 
 def _cells(labels: Labels, number: int) -> NDArray[np.intp]:

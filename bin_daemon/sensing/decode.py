@@ -28,19 +28,20 @@ START_OF_SCAN = 0xDA
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker")
 
 
-def to_grey8(bgr: Image) -> Image:
-    """Average grey of each 8 x 8 block: H x W x 3 BGR (or H x W grey) to ceil(H/8) x ceil(W/8)."""
+def to_grey8(bgr: Image, size: tuple[int, int] | None = None) -> Image:
+    """Mean grey of each 8 x 8 block: H x W x 3 BGR (or H x W grey) to ceil(H/8) x ceil(W/8), or to ``size`` (width, height)."""
     import cv2
 
     height, width = bgr.shape[:2]
-    size = (-(-width // BLOCK), -(-height // BLOCK))
+    size = size or (-(-width // BLOCK), -(-height // BLOCK))
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) if bgr.ndim == 3 else bgr  # noqa: PLR2004 - an image with channels
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def yuyv_grey8(packed: Image) -> Image:
-    """Luma of every eighth pixel of every eighth row: H x W x 2 YUYV to ceil(H/8) x ceil(W/8)."""
-    return np.ascontiguousarray(packed[::BLOCK, ::BLOCK, 0])
+    """Mean luma of four pixels of each 8 x 8 block: H x W x 2 YUYV to ceil(H/8) x ceil(W/8). Four halve the sensor's noise."""
+    height, width = packed.shape[:2]
+    return to_grey8(np.ascontiguousarray(packed[::4, ::4, 0]), size=(-(-width // BLOCK), -(-height // BLOCK)))
 
 
 def yuyv_bgr(packed: Image) -> Image:
