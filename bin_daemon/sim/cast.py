@@ -22,6 +22,8 @@ ENLARGE = 3.5
 """No photograph is enlarged more than this in a picture 720 high: its pixels would show."""
 TILT_DEG = 9.0
 """How far a dropped item rocks to either side."""
+COVERED = 80
+"""Below this much of the ground left (of 255), the item is there, not its shadow."""
 
 _PICTURES = ("_rest", "_carried", "arm", "_arm_blur")
 
@@ -93,9 +95,19 @@ class Cast:
         below_px = self._size_hw[0] - self._place[1] + long_px / 2 + 0.25 * self._short
         return float(below_px / math.cos(math.radians(self._reach_deg)))
 
+    @cached_property
+    def _grip_px(self) -> float:
+        """From the item's middle back along the arm to shortly before the item's edge: there the fingers hold it."""
+        keep = self._rest.keep[..., 0]
+        middle_x, middle_y = keep.shape[1] / 2, keep.shape[0] / 2
+        px = 0
+        while keep[int(middle_y - self._reach_xy[1] * px), int(middle_x - self._reach_xy[0] * px)] < COVERED:
+            px += 1
+        return 0.75 * px
+
     def grip_xy(self, out: float) -> tuple[float, float]:
         """Where the fingers are, ``out`` of the way back."""
-        return self._back_xy(out * self._way_px + 0.45 * min(self.box[2:]))
+        return self._back_xy(out * self._way_px + self._grip_px)
 
     def item(self, stage: Stage, mouth_xy: tuple[float, float]) -> tuple[Sprite, tuple[float, float]]:
         """The item's picture and where its middle is; ``mouth_xy`` is where it falls to."""

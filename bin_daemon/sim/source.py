@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from typing import Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,6 +61,11 @@ def parse_source(source: str) -> SimSource:
         raise ConfigError(
             f"camera.source {source!r}: {name}={values[name]} is not usable.", hint=first["msg"] + "."
         ) from err
+
+
+def write_source(world: str, **values: str | float) -> str:
+    """The text that `parse_source` reads back: folders with spaces, & or % are quoted."""
+    return f"{SCHEME}:{world}?{urlencode(values)}" if values else f"{SCHEME}:{world}"
 
 
 def _nearest(name: str) -> str:

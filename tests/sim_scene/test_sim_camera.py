@@ -11,7 +11,7 @@ from bin_daemon.config.settings import CameraSettings
 from bin_daemon.errors import ConfigError
 from bin_daemon.sim.camera import SimCamera
 from bin_daemon.sim.script import How
-from bin_daemon.sim.source import parse_source
+from bin_daemon.sim.source import parse_source, write_source
 from bin_daemon.sim.world import LidMotion, Motion, world
 
 if TYPE_CHECKING:
@@ -106,6 +106,13 @@ def test_a_plain_source_has_sensible_values() -> None:
     """sim: alone means the world bin, seed 0, twelve items."""
     plain = parse_source("sim:")
     assert (plain.world, plain.seed, plain.items, plain.photos) == ("bin", 0, 12, "auto")
+
+
+def test_a_folder_with_odd_letters_survives_the_source_text() -> None:
+    """write_source quotes what parse_source would take apart."""
+    source = parse_source(write_source("bin", photos="/a b/c&d=e+f/100%", seed=4))
+    assert (source.photos, source.seed, source.world) == ("/a b/c&d=e+f/100%", 4, "bin")
+    assert write_source("bin") == "sim:bin"
 
 
 def test_a_missing_photo_folder_is_told_at_once(virtual: VirtualClock) -> None:
