@@ -114,14 +114,14 @@ def spelling(text: str, position: Position) -> str:
     return line[position.column - 1 : position.column - 1 + position.width]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(documents())
 def test_every_path_is_found_and_none_is_invented(text: str) -> None:
     """The index and tomllib agree on the set of paths, whatever strings and comments contain."""
     assert set(key_positions(text)) == {path for path, _ in paths(parse_toml(text))}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(documents())
 def test_the_key_itself_stands_at_its_position(text: str) -> None:
     """The spelling at the position is the path's last name, or the first character of an array element."""
@@ -135,7 +135,7 @@ def test_the_key_itself_stands_at_its_position(text: str) -> None:
             assert found not in " \t,]}#"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(documents(), st.data())
 def test_a_value_changed_at_its_position_changes_at_its_path(text: str, data: st.DataObject) -> None:
     """Writing a marker over the key found for a path makes just that path vanish: the position is the right one of several."""
