@@ -12,14 +12,15 @@ import contextlib
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 import structlog
 import uuid_utils
 
 from bin_daemon.domain import Classification, Decision, Fault, LidReport, ManualRequest, Outcome, Placement
+from bin_daemon.events import actions
 from bin_daemon.events import outbox as box
+from bin_daemon.events.actions import OpenAction
 from bin_daemon.events.outbox import Backlog, Outbox, OutboxRow, Record, Statement
 from bin_daemon.events.payloads import Clock, EventItem, ItemDraft, fault_event, item_draft, manual_draft, utc_text
 from bin_daemon.events.store import Store, StoreError
@@ -31,20 +32,6 @@ if TYPE_CHECKING:
 
     from bin_daemon.config.settings import JournalSettings
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS actions (
-    n INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, action_id INTEGER, begun_at REAL NOT NULL,
-    draft TEXT NOT NULL, outcome TEXT, code TEXT NOT NULL DEFAULT ''
-);
-CREATE INDEX IF NOT EXISTS actions_open ON actions(n) WHERE outcome IS NULL;
-CREATE INDEX IF NOT EXISTS actions_id ON actions(action_id);
-CREATE TABLE IF NOT EXISTS faults (code TEXT PRIMARY KEY, severity TEXT NOT NULL, text TEXT NOT NULL, fix TEXT NOT NULL);
-"""
-_BEGIN = "INSERT OR IGNORE INTO actions(event_id, action_id, begun_at, draft) VALUES (?, ?, ?, ?)"
-_END = """INSERT INTO actions(event_id, action_id, begun_at, draft, outcome, code) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT(event_id) DO UPDATE SET outcome = excluded.outcome, code = excluded.code, draft = excluded.draft
-WHERE outcome IS NULL"""
-
 RETRY_S = 1.0
 """A disk that refused is asked again at most this often, so that a sick one does not slow the line."""
 TIDY_S = 600.0
@@ -54,13 +41,6 @@ OPEN_MAX = 64
 STORE_FAULT = "journal_not_durable"
 CORRUPT_FAULT = "journal_corrupt"
 LOSS_FAULT = "events_dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    draft: ItemDraft
-    action_id: int | None
-    begun_at: float
 
 
 class Journal:
@@ -92,12 +72,12 @@ class Journal:
         self._backlog = Backlog()
         self._asides: list[Path] = []
         self._store = Store(
-            path, _SCHEMA + box.SCHEMA, tag=boot_id, make_room=_make_room, quarantined=self._asides.append
+            path, actions.SCHEMA + box.SCHEMA, tag=boot_id, make_room=actions.make_room, quarantined=self._asides.append
         )
         self.outbox = Outbox(
             self._store, self._backlog, max_rows=settings.max_rows, max_age_s=settings.max_age_days * 86400
         )
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenAction] = {}
         self._faults: dict[str, Fault] = {}
         self._seq = 0
         self._failed_t_s: float | None = None
@@ -105,7 +85,7 @@ class Journal:
         self._dropped_seen = 0
         self.stray_reports = 0
         """Reports of commands that this run did not begin, or that had ended already."""
-        self._stale: list[tuple[str, int | None, float, ItemDraft]] = []
+        self._stale: list[OpenAction] = []
         self._start()
 
     @property
@@ -159,9 +139,8 @@ class Journal:
         """
         with self._lock:
             stale, self._stale = self._stale, []
-            for event_id, action_id, begun_at, draft in stale:
-                code = self._fate(event_id, action_id, last_action_id)
-                self._end(_Open(draft, action_id, begun_at), Outcome.INTERRUPTED, code)
+            for action in stale:
+                self._end(action, Outcome.INTERRUPTED, actions.fate(self._store, action, last_action_id))
             self._flush()
             if stale:
                 self._log.warning("closed decisions that an earlier run left open", count=len(stale))
@@ -183,24 +162,29 @@ class Journal:
 
     def _begin(self, draft: ItemDraft, decision: Decision, at: float, decided_ms: Callable[[], float] | None) -> None:
         command = decision.command
-        opened = _Open(draft, command.action_id if command else None, at)
+        opened = OpenAction(draft, command.action_id if command else None, at)
         if command is None:
             if decided_ms:
-                opened = _Open(_decided(draft, decided_ms()), None, at)
+                opened = OpenAction(_decided(draft, decided_ms()), None, at)
             self._end(opened, Outcome.UNSURE_KEPT_SHUT if decision.unsure else Outcome.REFUSED, "")
             self._flush()
             return
-        begun = (_BEGIN, (draft.id, command.action_id, at, draft.model_dump_json()))
-        self._backlog.add(Record((begun,)))
+        self._backlog.add(Record((opened.begun(),)))
         self._flush()
         if decided_ms:
-            opened = _Open(_decided(draft, decided_ms()), command.action_id, at)
+            opened = OpenAction(_decided(draft, decided_ms()), command.action_id, at)
         self._open[command.action_id] = opened
         if len(self._open) > OPEN_MAX:
             self.finish(LidReport(next(iter(self._open)), Outcome.NO_REPLY, "REPORT_LOST"))
 
     def _end(
-        self, opened: _Open, outcome: Outcome, code: str, *, open_ms: float | None = None, wire_ms: float | None = None
+        self,
+        opened: OpenAction,
+        outcome: Outcome,
+        code: str,
+        *,
+        open_ms: float | None = None,
+        wire_ms: float | None = None,
     ) -> None:
         draft = opened.draft
         if wire_ms is not None:
@@ -214,10 +198,7 @@ class Journal:
             code=code[:80],
             open_ms=None if open_ms is None else round(open_ms, 1),
         )
-        ended: Statement = (
-            _END,
-            (draft.id, opened.action_id, opened.begun_at, draft.model_dump_json(), outcome.value, code),
-        )
+        ended = OpenAction(draft, opened.action_id, opened.begun_at).ended(outcome.value, code)
         self._backlog.add(Record((ended,), self._row(draft.id, "event/item", event.json_bytes())))
 
     def _add_fault(self, fault: Fault) -> None:
@@ -257,7 +238,7 @@ class Journal:
                 )
             return
         self._failed_t_s = None
-        self._after_success(now_s)
+        self._after_success()
 
     def _write_backlog(self) -> None:
         records = self._backlog.snapshot()
@@ -278,7 +259,7 @@ class Journal:
             if tidy:
                 if now_at is not None:
                     self.outbox.drop_old(db, now_at)
-                _tidy(db, now_at, self._settings, self._seq_name)
+                actions.tidy(db, now_at, self._settings, self._seq_name)
 
         self._store.write(job)
         self._backlog.written(len(records))
@@ -287,11 +268,11 @@ class Journal:
             self._tidied_t_s = self._clock()
             self._store.refill()
 
-    def _after_success(self, now_s: float) -> None:
+    def _after_success(self) -> None:
         while self._asides:
             self._salvage(self._asides.pop())
         if STORE_FAULT in self._faults:
-            self._log.info("the journal is durable again", after_s=round(now_s, 1))
+            self._log.info("the journal is durable again")
             self._drop_fault(STORE_FAULT)
         with contextlib.suppress(StoreError):
             self._watch_losses(self.outbox.dropped)
@@ -325,23 +306,22 @@ class Journal:
     def _load(self) -> None:
         rows = self._store.read("SELECT value FROM counters WHERE name = ?", (self._seq_name,))
         self._seq = cast("int", rows[0][0]) if rows else 0
-        opened = "SELECT event_id, action_id, begun_at, draft FROM actions WHERE outcome IS NULL ORDER BY n"
-        self._stale = _drafts(self._store.read(opened))
+        self._stale = actions.from_rows(self._store.read(actions.OPEN_ROWS))
         for row in self._store.read("SELECT code, severity, text, fix FROM faults"):
             fault = Fault(*cast("tuple[str, str, str, str]", row))
             self._faults[fault.code] = fault
 
     def _salvage(self, aside: Path) -> None:
         """Take over what can still be read from a file that was put aside: unsent events and open decisions."""
-        events, stale = _readable(aside)
+        events, stale = actions.readable(aside)
         mine = {x.draft.id for x in self._open.values()}
-        stale = [x for x in stale if x[0] not in mine]
+        stale = [x for x in stale if x.draft.id not in mine]
 
         def job(db: sqlite3.Connection) -> None:
             for event in events:
                 self.outbox.insert(db, event)
-            for event_id, action_id, begun_at, draft in stale:
-                db.execute(_BEGIN, (event_id, action_id, begun_at, draft.model_dump_json()))
+            for action in stale:
+                db.execute(*action.begun())
 
         with contextlib.suppress(StoreError):
             self._store.write(job)
@@ -351,18 +331,6 @@ class Journal:
             text = f"The journal was corrupt and was put aside as {aside.name}; {len(events)} unsent events were saved."
             self._add_fault(Fault(CORRUPT_FAULT, "error", text, "Replace the disk or SD card soon."))
             self._flush()
-
-    def _fate(self, event_id: str, action_id: int | None, last_action_id: int | None) -> str:
-        if not last_action_id or action_id is None:
-            return "unknown"
-        if action_id == last_action_id:
-            return "opened"
-        ask = "SELECT (SELECT MAX(n) FROM actions WHERE action_id = ?) < (SELECT n FROM actions WHERE event_id = ?)"
-        try:
-            ((earlier,),) = self._store.read(ask, (last_action_id, event_id))
-        except StoreError:
-            return "unknown"
-        return "not_opened" if earlier else "unknown"
 
     @property
     def _seq_name(self) -> str:
@@ -380,58 +348,3 @@ class Journal:
 def _decided(draft: ItemDraft, decide_ms: float) -> ItemDraft:
     latency = draft.latency_ms.model_copy(update={"decide": round(decide_ms, 2)})
     return draft.model_copy(update={"latency_ms": latency})
-
-
-def _drafts(rows: list[tuple[object, ...]]) -> list[tuple[str, int | None, float, ItemDraft]]:
-    typed = cast("list[tuple[str, int | None, float, str]]", rows)
-    return [(x[0], x[1], x[2], _draft(x[0], x[2], x[3])) for x in typed]
-
-
-def _draft(event_id: str, begun_at: float, text: str) -> ItemDraft:
-    """A draft from disk; one that this version cannot read still ends as an event."""
-    try:
-        return ItemDraft.model_validate_json(text)
-    except ValueError:
-        return ItemDraft(
-            id=event_id,
-            ts=utc_text(begun_at),
-            clock="unsynced",
-            manual=False,
-            category=None,
-            reason="unreadable",
-            text="The record of this decision was written by another version.",
-        )
-
-
-def _tidy(db: sqlite3.Connection, now_at: float | None, settings: JournalSettings, seq_name: str) -> None:
-    """Ended rows leave by age and by number; counters of earlier runs leave with them."""
-    if now_at is not None:
-        oldest_at = now_at - settings.max_age_days * 86400
-        db.execute("DELETE FROM actions WHERE outcome IS NOT NULL AND begun_at < ?", (oldest_at,))
-    db.execute(
-        "DELETE FROM actions WHERE outcome IS NOT NULL AND n <= (SELECT MAX(n) FROM actions) - ?", (settings.max_rows,)
-    )
-    db.execute("DELETE FROM counters WHERE name LIKE 'seq:%' AND name <> ?", (seq_name,))
-
-
-def _make_room(db: sqlite3.Connection) -> None:
-    """The disk is full: ended rows are history, the oldest unsent events are telemetry; open decisions always stay."""
-    oldest = "SELECT n FROM actions WHERE outcome IS NOT NULL ORDER BY n LIMIT 1000"
-    if db.execute(f"DELETE FROM actions WHERE n IN ({oldest})").rowcount < box.ROOM_ROWS:  # noqa: S608 - constant
-        box.drop_oldest(db, box.ROOM_ROWS)
-
-
-def _readable(aside: Path) -> tuple[list[OutboxRow], list[tuple[str, int | None, float, ItemDraft]]]:
-    """Row by row until SQLite gives up."""
-    events: list[OutboxRow] = []
-    stale: list[tuple[str, int | None, float, ItemDraft]] = []
-    with contextlib.closing(sqlite3.connect(aside)) as db:
-        with contextlib.suppress(sqlite3.Error):
-            events.extend(
-                OutboxRow(*row)
-                for row in db.execute("SELECT event_id, topic, payload, queued_at FROM outbox ORDER BY n")
-            )
-        with contextlib.suppress(sqlite3.Error, ValueError):
-            for row in db.execute("SELECT event_id, action_id, begun_at, draft FROM actions WHERE outcome IS NULL"):
-                stale.extend(_drafts([row]))
-    return [x for x in events if isinstance(x.payload, bytes)], stale

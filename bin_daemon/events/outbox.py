@@ -213,7 +213,7 @@ def count(db: sqlite3.Connection, name: str, more: int) -> None:
     """Add to a counter that survives restarts."""
     if more > 0:
         db.execute(
-            "INSERT INTO counters(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = value + ?2",
+            "INSERT INTO counters(name, value) VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
             (name, more),
         )
 

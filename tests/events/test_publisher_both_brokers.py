@@ -199,7 +199,7 @@ def test_a_flood_of_commands_is_bounded(post: Any, wire: Any, item: Callable[...
             taken += len(post.commands.drain())
             if post.publisher.stats.commands_dropped and not post.journal.outbox.stats.rows:
                 break
-    assert 1 <= taken <= 40
+    assert 1 <= taken <= 100
     assert post.publisher.stats.commands_dropped > 100
     assert post.journal.outbox.stats.rows == 0
     sender.close(1.0)

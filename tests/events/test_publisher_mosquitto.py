@@ -45,8 +45,8 @@ def test_a_hung_broker_is_noticed(make_broker: Callable[..., Any], make_post: Ca
             before_s = time.monotonic()
             step()
             slowest_s = max(slowest_s, time.monotonic() - before_s)
-    assert time.monotonic() - began_s < 9
-    assert slowest_s < 1.0
+    assert time.monotonic() - began_s < 12
+    assert slowest_s < 2.5
     assert post.journal.outbox.stats.rows == 1
     broker.signal(signal.SIGCONT)
     assert post.drive(lambda: not post.journal.outbox.stats.rows)
