@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from bin_daemon.domain import Category
 from bin_daemon.errors import ConfigError
@@ -95,8 +96,9 @@ def read_photo(path: Path) -> Image:
         with Pillow.open(path) as picture:
             picture.draft("RGB", (LONG_SIDE_PX, LONG_SIDE_PX))
             has_alpha = picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info
-            picture.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX))
-            pixels = np.array(picture.convert("RGBA" if has_alpha else "RGB"), np.uint8)
+            upright = ImageOps.exif_transpose(picture).convert("RGBA" if has_alpha else "RGB")
+            upright.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX))
+            pixels = np.array(upright, np.uint8)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as err:
         raise ConfigError(f"{path}: not a readable picture ({err}).", hint="Replace or remove the file.") from err
     if not has_alpha:

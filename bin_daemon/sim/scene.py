@@ -51,7 +51,7 @@ class PlacedItem:
 class Scene:
     """``count`` items thrown in one after the other, seen by a camera of ``size_hw`` pixels.
 
-    All calls come from one thread, and times never run backward.
+    `render` and `lid_moved` are called from one thread, with times that never run backward; what is true may be asked from any.
     """
 
     def __init__(

@@ -139,6 +139,25 @@ def test_an_opaque_photo_that_cannot_be_cut_becomes_a_soft_card(tmp_path: Path) 
     assert card[0, :, 3].max() < 40
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_any_kind_of_picture_file_becomes_an_rgba_item(tmp_path: Path, mode: str) -> None:
+    """Grey, palette and print colours are read too; a large picture is made smaller."""
+    path = tmp_path / ("print.jpg" if mode == "CMYK" else "item.png")
+    disc = Pillow.fromarray(_disc_on((245, 245, 245))).resize((1000, 800))
+    disc.convert(mode).save(path)
+    item = read_photo(path)
+    assert item.shape[2] == 4
+    assert max(item.shape) <= 512
+    assert item[item.shape[0] // 2, item.shape[1] // 2, 3] == 255
+
+
+def test_a_wholly_transparent_picture_is_refused(tmp_path: Path) -> None:
+    """There is nothing to lay on the tray, and the error says so."""
+    Pillow.new("RGBA", (30, 30), (9, 9, 9, 0)).save(tmp_path / "glass.png")
+    with pytest.raises(ConfigError, match=r"glass\.png: wholly transparent"):
+        read_photo(tmp_path / "glass.png")
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_compose_on_tray_shows_the_item_and_is_seeded(channels: int) -> None:
     """The picture has the asked size, shows the item's colour in its middle, and one seed gives one picture."""

@@ -179,6 +179,18 @@ def test_after_the_last_item_the_tray_stays_empty(play: Callable[..., Player]) -
     assert _seen_frac(player) < 0.002
 
 
+def test_what_a_hand_brought_is_known_before_it_is_at_rest(play: Callable[..., Player]) -> None:
+    """From the moment a hand lets go until the next hand does, `brought` names the item, fallen or not."""
+    player = play()
+    assert player.scene.brought(player.now_s) is None
+    player.until(lambda: player.scene.brought(player.now_s) is not None)
+    assert player.scene.truth(player.now_s) is None
+    first = player.scene.photos[0]
+    player.until_placed()
+    player.cycle()
+    assert player.scene.brought(player.now_s) is first
+
+
 def test_no_items_is_an_empty_tray(play: Callable[..., Player]) -> None:
     """Zero items is a picture of an empty tray, not an error."""
     player = play(count=0)
