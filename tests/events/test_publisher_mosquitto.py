@@ -18,6 +18,7 @@ from bin_daemon.errors import DeviceError
 from bin_daemon.events.client import Message
 from bin_daemon.events.outbox import OutboxRow
 from bin_daemon.events.paho_client import PahoClient
+from bin_daemon.service.worker import Worker
 
 
 def client(port: int, name: str, **settings: Any) -> PahoClient:
@@ -256,3 +257,30 @@ def test_an_absent_broker_is_tried_with_growing_rests(make_post: Callable[..., A
     assert longest[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert len(longest) < 80
     assert "mqtt_offline" in {x.code for x in post.journal.active_faults}
+
+
+def test_under_its_worker_it_comes_up_by_itself(
+    make_broker: Callable[..., Any], make_post: Callable[..., Any], listener_class: Any, item: Any
+) -> None:
+    """As the daemon runs it: absent at start, then there; events flow, and the stop leaves ``offline``."""
+    broker = make_broker()
+    post = make_post(port=broker.port)
+    worker = Worker("publish", post.publisher.session, jitter=lambda _: 0.05)
+    worker.start()
+    post.journal.begin(*item(opens=False).parts)
+    end_s = time.monotonic() + 10
+    while not worker.status.failures and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert "broker 127.0.0.1" in worker.status.failing
+    broker.start()
+    listener = listener_class(client(broker.port, "test"), "smartbin/bin-1/+")
+    while not post.publisher.stats.connected and time.monotonic() < end_s:
+        listener.look(0.05)
+    assert post.publisher.flush(10.0)
+    worker.stop()
+    assert worker.join(5.0)
+    assert worker.status.recoveries == 1
+    while b"offline" not in [x.payload for x in listener.look(0.1)] and time.monotonic() < end_s + 10:
+        pass
+    assert listener.messages[-1].payload == b"offline"
+    listener.client.close(1.0)
