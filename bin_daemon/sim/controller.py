@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bin_daemon.sim.faults import Fault
     from firmware_protocol.hal import LidMotion as ControllerMotion
 
-TICK_S = 0.005
-"""A quarter of a servo's pulse period."""
+TICK_S = 0.01
+"""Half a servo's pulse period."""
 LINGER_S = 3.0
 """After the host went away the controller lives on until its dead-man (2 s) has shut every lid."""
 JAM_FRAC = 0.2
@@ -184,16 +184,16 @@ class SimulatedController:
     def _exchange(self, data: bytes) -> None:
         """Bytes and time in, bytes out."""
         now, now_ms = self._clock(), self._now_ms()
-        arrived = self._to_controller.carry(data, now)
-        if not self.options.chatter and arrived:
-            self._controller.receive(arrived, now_ms)
+        for arrived in self._to_controller.flow(data, now):
+            if not self.options.chatter:
+                self._controller.receive(arrived, now_ms)
         self._controller.tick(now_ms)
         if self.board.restart_wanted:
             self.board.restart_wanted = False
             self._controller.reset(ResetCause.WATCHDOG, now_ms)
-        sent = self._to_host.carry(self._controller.take_output(), now)
-        if sent and self._deliver and self.plugged and not (self.silent or self.options.chatter):
-            self._deliver(sent)
+        for sent in self._to_host.flow(self._controller.take_output(), now):
+            if self._deliver and self.plugged and not (self.silent or self.options.chatter):
+                self._deliver(sent)
 
     def _note_action(self, motion: ControllerMotion) -> None:
         self._actions[motion.lid] = motion.action_id

@@ -14,7 +14,7 @@ from firmware_protocol.messages import Type
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 DELIMITER = b"\x00"
 
@@ -37,6 +37,12 @@ class Line:
         for fault in self.faults:
             data = fault.carry(data, now_s)
         return data
+
+    def flow(self, data: bytes, now_s: float) -> Iterator[bytes]:
+        """All that reaches the far end now, in the portions in which it arrives."""
+        while part := self.carry(data, now_s):
+            yield part
+            data = b""
 
 
 class OneByteAtATime:

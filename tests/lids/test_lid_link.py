@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,15 @@ class Bench:
         found = until(look, timeout_s)
         assert isinstance(found, LidReport)
         return found
+
+    def let_pass(self, ms: int) -> None:
+        """Let the controller's own clock go on."""
+
+        def uptime_ms() -> int:
+            return self.lids.telemetry.uptime_ms if self.lids.telemetry else 0
+
+        end_ms = uptime_ms() + ms
+        until(lambda: uptime_ms() >= end_ms)
 
     def moved(self, motion: Motion) -> bool:
         """Whether any lid did that."""
@@ -157,7 +168,7 @@ def test_open_and_close_makes_one_report(start: Start) -> None:
     assert 900 <= report.open_ms <= 2000
     assert report.wire_ms is not None
     assert report.wire_ms <= took_s * 1000
-    assert took_s < 0.3
+    assert took_s < 1.0
     assert bench.story == ["opening", "open", "closing", "closed"]
     assert {m.lid for m in bench.motions} == {3}
     state = until(lambda: bench.lids.state.all_closed and bench.lids.state.lids[3])
@@ -216,7 +227,7 @@ def test_stop_halts_from_any_thread(start: Start) -> None:
     assert (bench.report(2).outcome, bench.report(2).code) == (Outcome.REFUSED, "STOPPED")
     before = len(bench.motions)
     assert bench.lids.clear_stop()
-    time.sleep(0.2)
+    bench.let_pass(300)
     assert len(bench.motions) == before
     assert bench.lids.close(1)
     until(lambda: bench.lids.state.all_closed)
@@ -285,6 +296,17 @@ def test_a_bad_line_opens_no_wrong_lid_and_none_twice(start: Start) -> None:
         assert bench.device.double_opens == 0
         assert sum(r.outcome is Outcome.CLOSED for r in reports) >= 2, reports
         assert sum(fault.struck for fault in faults[name]) >= 3
+
+
+def test_a_slow_line_opens_once(start: Start) -> None:
+    """Answers later than the 60 ms time-out, byte by byte: repeats reach a controller that has obeyed already."""
+    bench = start(latency_ms=45, dribble=1).ready()
+    bench.open(1, 7)
+    report = bench.report(7)
+    assert report.outcome is Outcome.CLOSED
+    assert report.wire_ms is not None
+    assert report.wire_ms >= 90
+    assert bench.device.opens == {7: 1}
 
 
 def test_a_reset_in_mid_air_shuts_the_lid(start: Start) -> None:
@@ -357,3 +379,43 @@ def test_another_major_says_which_side_to_update(start: Start) -> None:
     bench = start(major=2)
     until(lambda: bench.worker.status.failing, 8.0)
     assert "update the host" in bench.worker.status.hint
+
+
+def test_a_flapping_cable_under_many_callers(start: Start) -> None:
+    """Open, close, stop and read from several threads while the cable comes and goes: no error, one report for each open."""
+    bench = start().ready()
+    errors: list[BaseException] = []
+    asked: list[int] = []
+    done = threading.Event()
+
+    def caller(number: int) -> None:
+        ids = itertools.count(1000 * number)
+        try:
+            while not done.is_set():
+                asked.append(action_id := next(ids))
+                bench.open(number, action_id, start_within_ms=100)
+                bench.lids.close(number)
+                bench.lids.stop()
+                assert len(bench.lids.state.lids) == 4
+        except BaseException as error:  # noqa: BLE001 - told by the main thread
+            errors.append(error)
+
+    callers = [threading.Thread(target=caller, args=(number,)) for number in (1, 2, 3)]
+    for thread in callers:
+        thread.start()
+    try:
+        for _ in range(4):
+            until(lambda: bench.lids.state.connected)
+            until(partial(lambda many: len(asked) > many, len(asked) + 8))
+            bench.unplug()
+            until(lambda: bench.worker.status.failing)
+            bench.plug()
+    finally:
+        done.set()
+    for thread in callers:
+        thread.join(5.0)
+    bench.halt()
+    assert errors == []
+    assert len(asked) > 30
+    assert sorted(r.action_id for r in bench.lids.poll()) == sorted(asked)
+    assert bench.device.double_opens == 0

@@ -81,7 +81,7 @@ def test_quiet_port_returns_in_time(pty: PtyPort) -> None:
     with opened(pty.path, BAUD) as port:
         before = time.monotonic()
         assert read_some(port, pty.path) == b""
-        assert 0.2 < time.monotonic() - before < 0.6
+        assert 0.2 < time.monotonic() - before < 2.0
 
 
 def test_unplugged_while_open(pty: PtyPort) -> None:
@@ -110,7 +110,7 @@ def test_a_reader_that_sleeps_does_not_hold_us(pty: PtyPort) -> None:
         before = time.monotonic()
         with pytest.raises(DeviceError, match="cannot write"):
             write_all(port, pty.path, bytes(100_000))
-        assert time.monotonic() - before < 2.0
+        assert time.monotonic() - before < 5.0
 
 
 def read_twice(port: serial.Serial, url: str) -> None:

@@ -125,7 +125,7 @@ class Simulator:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
         self.process, self._out, self._printed = process, process.stdout.fileno(), b""
-        self.port = self.line(15.0)["port"]
+        self.port = self.line(60.0)["port"]
 
     def until(self, motion: str, action_id: int) -> list[dict[str, Any]]:
         """The motions of that action, up to this one."""
@@ -155,7 +155,7 @@ def finish(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> int
     out: IO[bytes] | None = process.stdout
     process.send_signal(with_signal)
     try:
-        return process.wait(5)
+        return process.wait(20)
     finally:
         process.kill()
         process.wait()
