@@ -70,17 +70,17 @@ def look_at(found: Grey, settings: PlacementSettings) -> Look:
     if int(np.count_nonzero(strong)) < STRONG_FRAC * least_cells:
         return Look()
     weak = _above(away, settings.item_grey * WEAK_FRAC)
-    if cv2.countNonZero(weak) > LARGE_FRAC * found.size:
-        return Look(large=True)
     outlined = cv2.dilate(_above(sharp(found), settings.item_grey * SHARP_FRAC), NEAR_OUTLINE)
+    if cv2.countNonZero(cv2.bitwise_and(weak, outlined)) > LARGE_FRAC * found.size:
+        return Look(large=True)
     number, labels = _patches(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
     edge, edge_outlined = _edge(labels), _edge(outlined)
     arms = _cells(edge[edge_outlined > 0], number) > EDGE_CELLS
     shadows = ~arms & (_cells(edge, number) > EDGE_CELLS)
     arms[0] = shadows[0] = False  # the tray itself
     at_edge = bool((arms & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)).any())
-    kept = np.asarray((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels]), np.uint8)
-    number, labels = _patches(kept)
+    if arms.any() or shadows.any():
+        number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
     large_enough = _cells(labels, number) >= least_cells
     is_item = large_enough & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)
     is_item &= _cells(labels[outlined > 0], number) > 0

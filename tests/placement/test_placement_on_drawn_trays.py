@@ -219,6 +219,41 @@ def test_a_soft_shadow_is_no_item(seed: int) -> None:
     assert tray.placements == []
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_item_in_a_restless_shadow_is_placed_once(seed: int) -> None:
+    """A person stands by: a soft shadow from the edge wanders over the tray and the item all the time; still one placement."""
+    tray = ready(seed)
+    y, x = np.mgrid[0:ROWS, 0:COLUMNS].astype(np.float32)
+
+    def loom(picture: Grey, share: float) -> None:
+        reach = 45 + 8 * np.sin(share * 9)
+        picture *= 1 - 0.3 / (1 + np.exp((y - reach) / 6 + 0 * x))
+
+    tray.show(1.5, loom)
+    assert tray.placements == []
+    tray.item(45, at=(30, 60))
+    assert len(tray.show(2.5, loom)) == 1
+    assert len(tray.show(1.5)) == 0
+
+
+@pytest.mark.parametrize("light", [0.4, 0.6])
+def test_an_item_is_seen_when_the_light_has_faded(light: float) -> None:
+    """Learnt by day, used at dusk: the item's contrast has shrunk with the light, it is placed all the same."""
+    for seed in range(4):
+        tray = ready(seed)
+        tray.light = light
+        tray.show(1.0)
+        assert len(tray.put(30) + tray.show(1.0)) == 1, seed
+
+
+def test_a_noisy_camera_is_borne() -> None:
+    """Noise of 3.5 grey levels left in grey8 (a YUYV camera at night): items are placed once, noise never."""
+    for seed in range(4):
+        tray = ready(seed, noise=3.5)
+        assert tray.show(3.0) == []
+        assert len(tray.put(45) + tray.show(1.5)) == 1, seed
+
+
 def test_an_item_that_does_not_fall_is_reported_and_not_counted_again() -> None:
     """The lid opens and shuts, the item stays: not_cleared, no second placement, not even for hands that leave it as it is."""
     tray = ready(7)
