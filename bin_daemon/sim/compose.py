@@ -104,11 +104,16 @@ def _smooth_light(lab: NDArray[np.float32], border: NDArray[np.bool_]) -> NDArra
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     terms = np.stack((np.ones_like(x), x, y, x * x, y * y, x * y), axis=-1)
     known_terms, known = terms[border][::3], lab[border][::3]
-    weights = np.linalg.lstsq(known_terms, known, rcond=None)[0]
+    weights = _fitted(known_terms, known)
     away = np.linalg.norm(known - known_terms @ weights, axis=1)
     plain = away <= max(4.0, 2.0 * float(np.median(away)))
-    weights = np.linalg.lstsq(known_terms[plain], known[plain], rcond=None)[0]
-    return np.asarray(terms @ weights.astype(np.float32), np.float32)
+    return np.asarray(terms @ _fitted(known_terms[plain], known[plain]), np.float32)
+
+
+def _fitted(terms: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Least squares by the normal equations: six terms in -1..1 are well conditioned, so no SVD is needed."""
+    ridge = 1e-6 * np.eye(terms.shape[1], dtype=np.float32)
+    return np.asarray(np.linalg.solve(terms.T @ terms / len(terms) + ridge, terms.T @ values / len(terms)), np.float32)
 
 
 def _solid(foreground: NDArray[np.bool_]) -> Image:

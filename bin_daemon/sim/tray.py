@@ -63,15 +63,6 @@ def _known_tray(index: int) -> Image:
     return empty_tray(np.random.default_rng(index), POOL_SIZE_HW)
 
 
-def plate_mask(size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """True where the flat plate lies inside the rim, H x W."""
-    height, width = size_hw
-    rim = _rim_px(size_hw)
-    inside = np.zeros(size_hw, bool)
-    inside[rim : height - rim, rim : width - rim] = True
-    return inside
-
-
 def _rim_px(size_hw: tuple[int, int]) -> int:
     return max(2, round(RIM_FRAC * min(size_hw)))
 
