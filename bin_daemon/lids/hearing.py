@@ -99,6 +99,8 @@ class Hearing:
         self.snapshot.connect(info)
         self.ledger.began(info.last_action_id)
         self._log.info("controller connected", firmware=info.firmware, uid=info.uid, reset_cause=info.reset_cause)
+        if missing := self.snapshot.not_fitted(info):
+            self._log.error("the config names lids that this controller does not have", lids=missing, has=info.lids)
 
     def _lost(self, event: Lost, now_s: float) -> None:
         """The session is gone, not the controller: its events come in the next one, so actions stay open."""

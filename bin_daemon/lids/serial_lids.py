@@ -37,7 +37,7 @@ HANDSHAKE_S = 4.0
 open the port afresh (the controller shut its lids after 2 s)."""
 HEARD_BYTES = 48
 """Of a stranger's talk, quoted in the error."""
-SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT, LidPosition.UNKNOWN}
+SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
 """Where a CLOSE would change nothing."""
 
 NOT_CONNECTED = Unanswered(0, Command(), "NOT_CONNECTED", sent=False)
@@ -68,6 +68,8 @@ class SerialLids:
         self._awaited: dict[int, Answered | Unanswered | None] = {}
         self._broken: DeviceError | None = None
         self._heard = b""
+        self._winding_down = False
+        """No handshake is worth waiting for any more."""
 
     @property
     def state(self) -> LidsState:
@@ -113,10 +115,13 @@ class SerialLids:
         return self._order(StopClear())
 
     def close_all(self, timeout_s: float) -> bool:
-        """Shut what is open and wait for it, at most ``timeout_s``; True when all are known to be shut. For shutdown."""
+        """Shut what is open and wait for it, at most ``timeout_s``; True when all are known to be shut. For shutdown:
+        a handshake under way is given up, so that the worker can end.
+        """
+        self._winding_down = True
         end = self._clock() + timeout_s
         for lid in self._state.lids.values():
-            if self._state.connected and lid.position not in SHUT:
+            if self._state.connected and lid.position not in SHUT and self._clock() < end:
                 self.close(lid.lid)
         with self._changed:
             while self._state.connected and not self._state.all_closed and (left := end - self._clock()) > 0:
@@ -129,7 +134,7 @@ class SerialLids:
         with opened(self._settings.port, self._settings.baud) as port:
             self._begin(port)
             try:
-                while not self._state.connected:
+                while not self._state.connected and not self._winding_down:
                     self._step()
                 yield self._step
             finally:

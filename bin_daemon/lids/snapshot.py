@@ -28,7 +28,7 @@ POSITIONS: dict[int, LidPosition] = {
     LidPhase.FAULT: LidPosition.FAULT,
     LidPhase.HOMING: LidPosition.CLOSING,
 }
-"""A waiting lid is still shut but not at rest: it may start any moment. What is not here (jogging, absent) is unknown."""
+"""A waiting lid is still shut but not at rest: it may start any moment. What is not here (jogging) is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,12 @@ class Snapshot:
     def connect(self, info: ControllerInfo) -> None:
         """The controller shook hands: it is there, where its lids are it will say."""
         self._connected, self._capabilities = True, info.capabilities
+        for number in self.not_fitted(info):
+            self._lids[number] = LidState(number, LidPosition.FAULT)
+
+    def not_fitted(self, info: ControllerInfo) -> list[int]:
+        """Lids of the config that this controller does not have."""
+        return [number for number in self._lids if number > info.lids]
 
     def disconnect(self) -> None:
         """Nobody knows any more."""
@@ -105,7 +111,7 @@ class Snapshot:
             self._voltage_ok = report.vservo_mv is None or report.vservo_mv >= LOW_SUPPLY_MV
         first_lid = 0 if isinstance(report, Telemetry) else report.first_lid
         for number, slot in enumerate(report.slots, first_lid + 1):
-            if lid := self._lids.get(number):
+            if (lid := self._lids.get(number)) and slot.state != LidPhase.ABSENT:
                 fill = full_frac(slot.fill_mm, self._settings[number])
                 position = POSITIONS.get(slot.state, LidPosition.UNKNOWN)
                 self._lids[number] = LidState(number, position, fill, lid.closed_t_s)

@@ -43,6 +43,8 @@ class SimulatedController:
     def __init__(self, where: World, options: SimOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.options = options
         self.opens: Counter[int] = Counter()
+        self.received = 0
+        """Bytes that hosts wrote so far."""
         self.plugged = True
         self.silent = bool(options.silent)
         self._world = where
@@ -101,6 +103,7 @@ class SimulatedController:
     def receive(self, data: bytes) -> None:
         """Bytes that the host wrote; answers go out before this returns."""
         with self._lock:
+            self.received += len(data)
             self._exchange(data)
 
     def unplug(self) -> None:

@@ -209,6 +209,15 @@ def test_a_fifth_lid_comes_in_the_next_frame() -> None:
     assert set(after.lids) == {1, 2, 3, 4, 5}
 
 
+def test_a_lid_that_the_controller_has_not() -> None:
+    """The config names lid 5, the controller has four: that lid is in fault, the others work."""
+    hearing = Hearing(LIDS, "test")
+    hearing.take(Connected(replace(ACK, lids=4), frozenset()), 9.1)
+    hearing.take(Reported(TELEMETRY), 9.2)
+    positions = [lid.position for lid in hearing.snapshot.state.lids.values()]
+    assert positions == [*[LidPosition.CLOSED] * 4, LidPosition.FAULT]
+
+
 def test_supply_and_unknown_supply() -> None:
     """A low servo supply is told; a board that cannot measure it is trusted."""
     hearing = listening()

@@ -374,6 +374,16 @@ def test_silence_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nothing answers HELLO" in bench.worker.status.failing
 
 
+def test_winding_down_does_not_wait_for_a_handshake(start: Start) -> None:
+    """Shutdown with a dead controller: the worker ends within a read, not after the handshake's patience."""
+    bench = start(silent=1)
+    until(lambda: bench.device.received)
+    before = time.monotonic()
+    assert not bench.lids.close_all(0.5)
+    bench.halt()
+    assert time.monotonic() - before < 1.5
+
+
 def test_another_major_says_which_side_to_update(start: Start) -> None:
     """A controller of protocol 2: the host is too old and says so."""
     bench = start(major=2)
