@@ -54,6 +54,14 @@ class SimOptions:
     seed: int = 1
     """Of the random faults."""
 
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for a lid that is not there."""
+        for key in ("jam", "finger", "full"):
+            if (lid := getattr(self, key)) > self.lids:
+                raise ConfigError(
+                    f"{key}={lid}, but there are {self.lids} lids", hint=f"name a lid from 1 to {self.lids}"
+                )
+
     def plant(self) -> PlantSettings:
         """The bin's mechanics."""
         return PlantSettings(lids=self.lids, travel_ms=self.travel_ms)
@@ -108,14 +116,11 @@ def parse_url(url: str) -> tuple[str, SimOptions]:
             f"controller port {url!r} is no simulator URL", hint="write sim://WORLD?key=value, as in sim://bin?jam=2"
         )
     pairs = parse_qsl(parts.query, keep_blank_values=True)
-    options = SimOptions(**dict(_checked(url, key, text) for key, text in pairs))
-    for key in ("jam", "finger", "full"):
-        if (lid := getattr(options, key)) > options.lids:
-            raise ConfigError(
-                f"controller port {url!r}: {key}={lid}, but there are {options.lids} lids",
-                hint="name a lid that is there",
-            )
-    return name, options
+    chosen = dict(_checked(url, key, text) for key, text in pairs)
+    try:
+        return name, SimOptions(**chosen)
+    except ConfigError as error:
+        raise ConfigError(f"controller port {url!r}: {error}", hint=error.hint) from error
 
 
 def _checked(url: str, key: str, text: str) -> tuple[str, Any]:

@@ -36,7 +36,7 @@ class PtyPort:
         return self._master is not None
 
     def plug(self) -> None:
-        """Appear, under a new number behind the same name."""
+        """Appear, under a new number behind the same name. Raises OSError when the link cannot be made."""
         if self._master is not None:
             return
         master, slave = pty.openpty()
@@ -44,7 +44,14 @@ class PtyPort:
         self._path = os.ttyname(slave)
         os.close(slave)
         os.set_blocking(master, False)
+        try:
+            self._name_it()
+        except OSError:
+            os.close(master)
+            raise
         self._master = master
+
+    def _name_it(self) -> None:
         if self._link:
             fresh = self._link.with_name(f".{self._link.name}.{os.getpid()}")
             fresh.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from bin_daemon.errors import ConfigError
 from bin_daemon.sim.controller import SimulatedController
 from bin_daemon.sim.pty import PtyPort
 
@@ -29,7 +30,12 @@ class PtyController:
     def __init__(self, world: World, options: SimOptions, link: Path | None = None) -> None:
         self.device = SimulatedController(world, options)
         self._cable = threading.Lock()
-        self._port = PtyPort(link)
+        try:
+            self._port = PtyPort(link)
+        except OSError as error:
+            raise ConfigError(
+                f"no serial port: {error}", hint="give a link in a folder that you may write to"
+            ) from error
         self._host_there = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"sim-pty-{world.name}", daemon=True)

@@ -16,6 +16,8 @@ from bin_daemon.lids.port import check_url, opened, read_some, translated, write
 from bin_daemon.sim.controller import controller
 from bin_daemon.sim.options import SimOptions
 from bin_daemon.sim.pty import PtyPort
+from bin_daemon.sim.serve import PtyController
+from bin_daemon.sim.world import world
 
 BAUD = 115200
 
@@ -186,6 +188,13 @@ def test_controller_rests_when_nobody_is_there(monkeypatch: pytest.MonkeyPatch) 
         while any(t.name == "sim-resting" for t in threading.enumerate()):
             assert time.monotonic() < end
             time.sleep(0.01)
+
+
+def test_a_link_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """One clear error, and nothing stays open."""
+    with pytest.raises(ConfigError) as caught:
+        PtyController(world("nolink"), SimOptions(), tmp_path / "absent" / "link")
+    assert "absent" in str(caught.value)
 
 
 def test_other_options_make_a_fresh_controller() -> None:
