@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EDGE_CELLS = 3
 """A patch with more cells than this on the region's edge comes from outside: an arm, or an item that lies over the edge."""
 
+WIDE_FRAC = 0.08
+"""A patch without outline on the edge is a shadow only when it is wider than this share of the edge: wider than a pale sleeve."""
+
 LARGE_FRAC = 0.6
 """A change of more than this share of the region is not an item: the light factor is a median and needs bare tray."""
 
@@ -75,8 +78,11 @@ def look_at(found: Grey, settings: PlacementSettings) -> Look:
         return Look(large=True)
     number, labels = _patches(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
     edge, edge_outlined = _edge(labels), _edge(outlined)
-    arms = _cells(edge[edge_outlined > 0], number) > EDGE_CELLS
-    shadows = ~arms & (_cells(edge, number) > EDGE_CELLS)
+    contact = _cells(edge, number)
+    arms = (_cells(edge[edge_outlined > 0], number) > EDGE_CELLS) | (
+        (contact > EDGE_CELLS) & (contact < WIDE_FRAC * edge.size)
+    )
+    shadows = ~arms & (contact > EDGE_CELLS)
     arms[0] = shadows[0] = False  # the tray itself
     at_edge = bool((arms & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)).any())
     if arms.any() or shadows.any():
