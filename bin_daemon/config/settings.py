@@ -130,7 +130,12 @@ class PolicySettings(Section):
         description="cost.TRUE.SORTED: price of sorting TRUE as SORTED. Cells left out keep the built-in value.",
     )
     unsure_category: CategoryOrNone = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
-    cooldown_ms: float = Field(1000.0, ge=0, description="Rest between two openings.")
+    cooldown_ms: float = Field(
+        500.0,
+        ge=0,
+        description="Rest between a lid's closing and the next opening; shorter than placement.clear_ms + settle_ms, so that "
+        "no item is refused for coming quickly.",
+    )
     hold_ms: int = Field(2500, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="How long a lid stays open.")
     start_within_ms: int = Field(1500, ge=100, le=10000, description="A lid that could not start by then stays shut.")
     full_frac: Fraction = Field(0.95, description="Fill level at which a compartment counts as full.")

@@ -25,6 +25,7 @@ from bin_daemon.sim.camera import SimCamera
 from bin_daemon.sim.controller import controller
 from bin_daemon.sim.photos import default_cache_dir
 from bin_daemon.sim.script import Habits
+from bin_daemon.sim.source import write_source
 from bin_daemon.sim.stamps import fetch_stamps
 
 WORLD = "demo"
@@ -95,9 +96,7 @@ def _settings(options: DemoOptions, folder: Path, bundle: Path, port: int | None
     """The demo's embedded configuration, as `--set` would give it."""
     return {
         "bin.id": WORLD,
-        "camera.source": f"sim:{WORLD}?seed={options.seed}&items={options.items}&photos={options.photos}",
-        "camera.width": 640,
-        "camera.height": 360,
+        "camera.source": write_source(WORLD, seed=options.seed, items=options.items, photos=options.photos),
         "controller.port": f"sim://{WORLD}",
         "policy.hold_ms": 1200,
         "model.bundle": bundle,
