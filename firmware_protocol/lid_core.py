@@ -1,7 +1,7 @@
 """The lids of the controller: one state table, one gate (`LidCore.may_open`), one mover. The twin of the C core's lid part.
 
-Every pulse that opens a lid at a host's wish passes `may_open`, at acceptance and again when the motion begins.
-Backing away from a finger is the one opening that asks nobody.
+Every OPEN passes `may_open`, at acceptance and again when its motion begins. Backing away from a finger asks nobody;
+JOG has a gate of its own, which only a technician in calibration passes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ EVENT_VALUE_MAX = 0xFFFE
 def default_calibration(lid: int) -> Calibration:
     """Used until SET_CAL: common hobby servos, 1 s from end to end."""
     return Calibration(lid, open_us=2000, closed_us=1000, speed_us_per_20ms=20, jam_ma=900)
+
+
+def calibration_fits(cal: Calibration) -> bool:
+    """Whether a calibration lies within the device's bounds."""
+    pulses_fit = all(lim.PULSE_MIN_US <= x <= lim.PULSE_MAX_US for x in (cal.open_us, cal.closed_us))
+    travels = abs(cal.open_us - cal.closed_us) >= lim.CAL_TRAVEL_MIN_US
+    return pulses_fit and travels and cal.speed_us_per_20ms > 0 and cal.jam_ma <= lim.JAM_MAX_MA
 
 
 @dataclass(slots=True)
@@ -103,7 +110,7 @@ class LidCore:
         """
         if not self.host_alive:
             return Code.NO_SESSION, 0
-        if self.stop:
+        if self.stop or self.hal.stop_pressed():  # pressed since the last tick counts too
             return Code.STOPPED, 0
         if lid.phase is LidPhase.FAULT:
             return Code.FAULT_LATCHED, 0

@@ -17,7 +17,7 @@ from firmware_protocol import limits as lim
 from firmware_protocol import messages as msg
 from firmware_protocol.framing import Decoder, Encoder, Errors
 from firmware_protocol.hal import Hal, LidMotion, Motion
-from firmware_protocol.lid_core import MOVING, Lid, LidCore, Verdict, default_calibration
+from firmware_protocol.lid_core import MOVING, Lid, LidCore, Verdict, calibration_fits, default_calibration
 from firmware_protocol.limits import since
 from firmware_protocol.messages import Caps, Code, ControllerState, EventKind, Frame, LidPhase, ResetCause, Stop
 
@@ -119,22 +119,26 @@ class ReferenceController:
         self._telemetry_ms = 0
         self._restart: bool | None = None
         self._now_ms = now_ms
-        table = [Lid(n, self.hal.load_cal(n) or default_calibration(n)) for n in range(self.lids)]
+        table = [Lid(n, self._load_calibration(n)) for n in range(self.lids)]
         self.core = LidCore(self.hal, self.caps, table, self._report, self._begin_action, self._on_motion)
         self.core.boot(now_ms)
         self._send(0, 0, msg.Boot(*FIRMWARE, cause, self.survivor.last))
 
+    def _load_calibration(self, lid: int) -> msg.Calibration:
+        stored = self.hal.load_cal(lid)
+        return stored if stored is not None and calibration_fits(stored) else default_calibration(lid)
+
     def receive(self, data: bytes, now_ms: int) -> None:
         """Bytes from the line."""
         self._now_ms = now_ms % lim.TICKS
+        self._watch_host()  # bytes that lay in a buffer for long must not pass for a living host
         for body in self._decoder.feed(data):
             self._take(body)
 
     def tick(self, now_ms: int) -> None:
         """Move lids, watch them and the host, repeat events, send telemetry."""
         self._now_ms = now_ms = now_ms % lim.TICKS
-        if self.core.host_alive and since(now_ms, self._heard_ms) > lim.HOST_SILENCE_MS:
-            self._lose_host()
+        self._watch_host()
         self.core.tick(now_ms)
         if self.core.host_alive:
             self._repeat_events()
@@ -149,7 +153,9 @@ class ReferenceController:
             self.hal.restart(bootloader)
         return data
 
-    def _lose_host(self) -> None:
+    def _watch_host(self) -> None:
+        if not self.core.host_alive or since(self._now_ms, self._heard_ms) <= lim.HOST_SILENCE_MS:
+            return
         self.core.host_alive = False
         self._report(EventKind.HOST_LOST, msg.NO_LID, 0, since(self._now_ms, self._heard_ms))
         self.core.close_all(self._now_ms)
@@ -295,17 +301,14 @@ class ReferenceController:
         return self.core.jog(wish.lid, wish.pulse_us, self._now_ms)
 
     def _set_cal(self, wish: msg.SetCal) -> Verdict:
-        pulses_fit = all(lim.PULSE_MIN_US <= x <= lim.PULSE_MAX_US for x in (wish.open_us, wish.closed_us))
-        travel_us = abs(wish.open_us - wish.closed_us)
-        if not pulses_fit or travel_us < lim.CAL_TRAVEL_MIN_US:
-            return BAD_ARG
-        if wish.speed_us_per_20ms == 0 or wish.jam_ma > lim.JAM_MAX_MA:
+        cal = msg.Calibration(wish.lid, wish.open_us, wish.closed_us, wish.speed_us_per_20ms, wish.jam_ma)
+        if not calibration_fits(cal):
             return BAD_ARG
         lid = self.core.lids[wish.lid]
         if lid.phase in MOVING or lid.phase is LidPhase.WAITING:
             return Code.BUSY, lim.REST_MS
-        lid.cal = msg.Calibration(wish.lid, wish.open_us, wish.closed_us, wish.speed_us_per_20ms, wish.jam_ma)
-        self.hal.save_cal(lid.cal)
+        lid.cal = cal
+        self.hal.save_cal(cal)
         self._report(EventKind.CAL_SAVED, wish.lid, 0, None)
         return OK
 

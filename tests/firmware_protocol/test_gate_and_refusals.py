@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from protocol_bench import Device, connected
 
 from firmware_protocol import limits as lim
 from firmware_protocol import messages as m
+from firmware_protocol.lid_core import default_calibration
 from firmware_protocol.messages import Caps, Code, EventKind, LidPhase, Stop
 from firmware_protocol.reference import SIM_CAPS, ReferenceController
+from tests.firmware_protocol.bench import Device, connected
 
 
 def gate(d: Device, patience_ms: int = 0, lid: int = 0) -> Code:
@@ -37,6 +38,11 @@ def stopped(d: Device) -> None:
 def mushroom(d: Device) -> None:
     """Mushroom alone."""
     d.controller.core.stop = Stop.MUSHROOM
+
+
+def just_pressed(d: Device) -> None:
+    """The switch was pressed a moment ago, after the last tick."""
+    d.board.pressed = True
 
 
 def faulty(d: Device) -> None:
@@ -98,6 +104,7 @@ def staggered(d: Device) -> None:
         (no_host, Code.NO_SESSION),
         (stopped, Code.STOPPED),
         (mushroom, Code.STOPPED),
+        (just_pressed, Code.STOPPED),
         (faulty, Code.FAULT_LATCHED),
         (calibrating, Code.BUSY),
         (low_vin, Code.LOW_VOLTAGE),
@@ -232,6 +239,15 @@ def test_calibration_outlives_a_reset() -> None:
     d.ask(m.SetCal(1, 1900, 1100, 10, 700))
     d.controller.reset(m.ResetCause.POWER_ON, d.now_ms)
     assert d.controller.core.lids[1].cal.open_us == 1900
+
+
+@pytest.mark.parametrize("bad", [m.Calibration(0, 2000, 1000, 0, 900), m.Calibration(0, 65535, 1000, 20, 900)])
+def test_a_damaged_calibration_is_not_used(bad: m.Calibration) -> None:
+    """What the memory gives back is judged like what a host sends."""
+    d = connected()
+    d.board.lids[0].cal = bad
+    d.controller.reset(m.ResetCause.POWER_ON, d.now_ms)
+    assert d.controller.core.lids[0].cal == default_calibration(0)
 
 
 def test_calibration_of_a_moving_lid_is_refused() -> None:

@@ -6,12 +6,12 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from protocol_bench import CLOSED_US, OPEN_US, Device, connected
 
 from firmware_protocol import limits as lim
 from firmware_protocol import messages as m
 from firmware_protocol.hal import Motion
 from firmware_protocol.messages import Code, EventKind, LidPhase, ResetCause, Stop
+from tests.firmware_protocol.bench import CLOSED_US, OPEN_US, Device, connected
 
 FULL_CYCLE = [Motion.OPENING, Motion.OPEN, Motion.CLOSING, Motion.CLOSED]
 

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from protocol_bench import Device, Link, connected, noisy
 
 from firmware_protocol import messages as m
 from firmware_protocol import session as s
@@ -27,6 +26,7 @@ from firmware_protocol.session import (
     Unanswered,
     WrongVersion,
 )
+from tests.firmware_protocol.bench import Device, Link, connected, noisy
 
 
 def linked() -> Link:
@@ -265,6 +265,14 @@ def test_seq_rules() -> None:
     assert d.ask_raw(m.StopNow(), 3) == (Code.BAD_SEQ, 2)
     assert d.controller.errors.seq == 3
     assert dict(d.controller.opens) == {1: 1}
+
+
+def test_an_open_that_lay_in_a_buffer_opens_nothing() -> None:
+    """The first bytes after 2 s of silence meet a closed session even when no tick came between."""
+    d = connected()
+    d.now_ms += 2001
+    assert d.ask(m.Open(0, 1, 1000, 0)) == (Code.NO_SESSION, 0)
+    assert d.motions == []
 
 
 def test_seq_runs_over_to_one() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cobs import cobs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firmware_protocol
@@ -22,6 +22,8 @@ from firmware_protocol.messages import Frame, LidTelemetry, MajorError, Message,
 from firmware_protocol.vectors import FRAMES
 
 FOLDER = Path(firmware_protocol.__file__).parent
+UNHURRIED = settings(max_examples=60, deadline=None)
+"""A loaded machine must not fail a property."""
 RANGES = {"B": (0, 0xFF), "b": (-128, 127), "H": (0, 0xFFFF), "I": (0, 0xFFFFFFFF)}
 
 
@@ -46,6 +48,7 @@ any_message = st.sampled_from(m.MESSAGES).flatmap(messages_of)
 any_frame = st.builds(Frame, st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), any_message, retransmit=st.booleans())
 
 
+@UNHURRIED
 @given(any_frame)
 def test_every_frame_comes_back_as_it_went(frame: Frame) -> None:
     """Message, body and wire: what is decoded equals what was encoded, and its size is the promised one."""
@@ -60,6 +63,7 @@ def test_every_frame_comes_back_as_it_went(frame: Frame) -> None:
     assert Frame.from_body(body) == frame
 
 
+@UNHURRIED
 @given(any_message, st.data())
 def test_a_message_of_another_length_is_refused(message: Message, data: st.DataObject) -> None:
     """One byte more or less is no message, whatever the bytes."""
@@ -199,6 +203,7 @@ def test_wrong_arguments_are_refused() -> None:
 GOOD = encode(Frame(7, 1, m.Close(1, 5)).to_body())
 
 
+@UNHURRIED
 @given(st.lists(any_frame, max_size=6), st.data())
 def test_portions_do_not_matter(frames: list[Frame], data: st.DataObject) -> None:
     """One byte at a time, or all at once, or anything between: the same frames."""
@@ -212,6 +217,7 @@ def test_portions_do_not_matter(frames: list[Frame], data: st.DataObject) -> Non
     assert [Frame.from_body(b) for byte in stream for b in one.feed(bytes([byte]))] == frames
 
 
+@UNHURRIED
 @given(st.binary(max_size=400))
 def test_random_bytes_are_survived(noise: bytes) -> None:
     """Noise never raises, never grows the buffer, and the first frame after a delimiter comes through."""
