@@ -10,9 +10,8 @@ import numpy as np
 from bin_daemon.domain import Classification
 from bin_daemon.errors import BinError, ModelError
 from bin_daemon.model.bundle import read_bundle
-from bin_daemon.model.engine import default_threads, open_engine, wants_torch
+from bin_daemon.model.engine import open_engine
 from bin_daemon.model.labels import CATEGORIES, CategorySums, probabilities
-from bin_daemon.model.onnx_file import ensure_onnx
 from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import prepare_array, prepare_picture
 
@@ -145,9 +144,7 @@ def open_classifier(
     """
     bundle = read_bundle(path)
     CategorySums(bundle.metadata.labels, overrides)  # before the slow part
-    if not wants_torch(engine):
-        ensure_onnx(bundle)
-    return Classifier(open_engine(bundle, engine, threads or default_threads()), bundle, overrides, clock)
+    return Classifier(open_engine(bundle, engine, threads, may_export=True), bundle, overrides, clock)
 
 
 def _ms_since(began: float) -> float:

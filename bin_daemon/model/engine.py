@@ -28,10 +28,10 @@ class Engine(Protocol):
         """float32 N x 3 x S x S -> float32 N x labels; ModelError when it cannot run."""
 
 
-def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 0) -> Engine:
+def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 0, *, may_export: bool = False) -> Engine:
     """Load the bundle's network: ``kind`` is auto, torch or onnx; ``threads`` 0 means cores - 1.
 
-    onnx needs ``model.onnx`` (see `bin_daemon.model.onnx_file`) and then never imports torch.
+    onnx needs ``model.onnx`` and never imports torch; ``may_export`` makes a missing or damaged one in a process of its own.
     """
     count = threads or default_threads()
     if wants_torch(kind):
@@ -39,8 +39,9 @@ def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 0) -> Engine:
 
         return TorchEngine(bundle, count)
     from bin_daemon.model.onnx_engine import OnnxEngine
+    from bin_daemon.model.onnx_file import checked_onnx, ensure_onnx
 
-    return OnnxEngine(bundle, count)
+    return OnnxEngine(ensure_onnx(bundle) if may_export else checked_onnx(bundle), count)
 
 
 def wants_torch(kind: str) -> bool:

@@ -113,7 +113,7 @@ def _write_onnx(network: torch.nn.Module, size: int, file: Path, exporter: str, 
 
 
 def _compare(network: torch.nn.Module, size: int, file: Path) -> float:
-    """Largest logit difference between torch and ONNX Runtime on four fixed pictures; ModelError when they disagree."""
+    """Largest logit difference between torch and ONNX Runtime on two fixed pictures; ModelError when they disagree."""
     session = open_session(file, max(1, torch.get_num_threads()))
     largest = 0.0
     for image in _check_images(size):
@@ -129,12 +129,11 @@ def _compare(network: torch.nn.Module, size: int, file: Path) -> float:
 
 
 def _check_images(size: int) -> list[NDArray[np.float32]]:
-    """Noise, flat, and two smooth ramps: features of high and of no variance."""
+    """Noise and a smooth ramp: features of high and of little variance."""
     random = np.random.default_rng(0)
     ramp = np.linspace(-2, 2, size, dtype=np.float32)
-    flat = np.zeros((1, 3, size, size), np.float32)
     noise = random.standard_normal((1, 3, size, size)).astype(np.float32)
-    return [noise, flat, flat + ramp, flat + ramp[:, np.newaxis]]
+    return [noise, np.broadcast_to(ramp, noise.shape).copy()]
 
 
 def main() -> int:

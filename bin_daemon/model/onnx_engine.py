@@ -8,23 +8,21 @@ import numpy as np
 import onnxruntime
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.onnx_file import INPUT_NAME, checked_onnx
+from bin_daemon.model.onnx_file import INPUT_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bin_daemon.model.bundle import Bundle
-
 ERRORS_ONLY = 3
 
 
 class OnnxEngine:
-    """A bundle's exported network on ``threads`` CPU threads; ModelError when there is no good export."""
+    """An exported network (a file that `bin_daemon.model.onnx_file.checked_onnx` gave) on ``threads`` CPU threads."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
-        self._session = open_session(checked_onnx(bundle), threads)
+    def __init__(self, file: Path, threads: int) -> None:
+        self._session = open_session(file, threads)
         self.name = f"onnx cpu x{threads}"
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
