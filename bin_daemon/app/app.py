@@ -199,7 +199,10 @@ class App:
         )
 
     def _send_image(self, jpeg: bytes) -> bool:
-        return self.publisher is not None and self.publisher.send_image(jpeg)
+        if self.publisher is None or not self.publisher.stats.connected:
+            return False
+        self.publisher.offer_image(jpeg)
+        return True
 
     def _status(self) -> dict[str, Any]:
         """What `bin-daemon status` shows: the same bodies as the retained topics."""

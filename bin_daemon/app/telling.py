@@ -41,6 +41,8 @@ class Telling:
         self._clock = clock
         self._config = hashlib.sha256(loaded.settings.model_dump_json().encode()).hexdigest()[:16]
         self._frame_times: deque[float] = deque(maxlen=FPS_FRAMES)
+        self._version = importlib.metadata.version("bin-daemon")
+        self._hardware = _hardware()
         self._own: set[str] = set()
         self.newest: Frame | None = None
 
@@ -62,9 +64,9 @@ class Telling:
         """What this bin is: version, hardware, firmware, model, configuration, capabilities, commands."""
         hello = self._parts.lids.hello
         return {
-            "version": importlib.metadata.version("bin-daemon"),
+            "version": self._version,
             "name": self._settings.bin.name or self._settings.bin.id,
-            "hardware": _hardware(),
+            "hardware": self._hardware,
             "firmware": f"{hello.firmware} ({hello.git})" if hello else "",
             "model": self._parts.classifier.info,
             "config": self._config,

@@ -201,7 +201,11 @@ class JournalSettings(Section):
     """Journal and outbox on disk."""
 
     max_rows: int = Field(100_000, ge=100, description="Unsent events kept; the oldest beyond are dropped and counted.")
-    max_age_days: float = Field(30.0, gt=0, description="Sent rows are kept this long.")
+    max_age_days: float = Field(
+        30.0,
+        gt=0,
+        description="Journal rows and unsent events are kept this long; unsent ones that are dropped are counted.",
+    )
 
 
 class ServiceSettings(Section):

@@ -119,6 +119,7 @@ class Publisher:
         self._trouble: DeviceError | None = None
         self._overflow_before = 0
         self._last_state: Body = {}
+        self._last_info: Body = {}
         self._image: bytes | None = None
         self._state_t_s = self._health_t_s = float("-inf")
 
@@ -218,7 +219,8 @@ class Publisher:
             client.connect(will, CONNECT_S)
             client.subscribe(self._incoming.topic_filter)
             self._delivery.send(client, will.topic, ONLINE.encode(), retain=True)
-            self._send_body(client, "info", Info)
+            self._last_info = {}
+            self._send_info(client)
         except BaseException as error:
             self._delivery.lost(SESSION_TAKEN_OVER)  # says nothing about any event
             client.close(GOODBYE_S)
@@ -300,7 +302,8 @@ class Publisher:
 
     def _send_retained(self, client: Client) -> None:
         now_s = self._clock()
-        if now_s - self._state_t_s >= STATE_GAP_S and self._delivery.room(client) > 0:
+        if now_s - self._state_t_s >= STATE_GAP_S and self._delivery.room(client) > 1:
+            self._send_info(client)
             body = self._bodies["state"]()
             if body != self._last_state or now_s - self._state_t_s >= self._settings.state_interval_s:
                 self._send_body(client, "state", State, body)
@@ -308,6 +311,13 @@ class Publisher:
         if now_s - self._health_t_s >= self._settings.state_interval_s:
             self._send_body(client, "health", Health)
             self._health_t_s = now_s
+
+    def _send_info(self, client: Client) -> None:
+        """Once a connection, and again when it has changed: the controller may come up after the broker."""
+        body = self._bodies["info"]()
+        if body != self._last_info:
+            self._send_body(client, "info", Info, body)
+            self._last_info = body
 
     def _send_image(self, client: Client) -> None:
         jpeg, self._image = self._image, None

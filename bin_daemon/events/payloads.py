@@ -141,7 +141,7 @@ class State(OpenPayload):
 
 
 class Info(OpenPayload):
-    """``info`` (retained): what this bin is, once per start."""
+    """``info`` (retained): what this bin is, at start and when it changes."""
 
     version: str = ""
     name: str = ""

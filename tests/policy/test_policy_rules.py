@@ -333,8 +333,8 @@ def test_a_category_without_lid() -> None:
 @pytest.mark.parametrize(
     ("closed_t_s", "reason"),
     [
-        (99.0, Reason.SORTED),
-        (99.001, Reason.COOLDOWN),
+        (99.5, Reason.SORTED),
+        (99.501, Reason.COOLDOWN),
         (100.0, Reason.COOLDOWN),
         (100.5, Reason.COOLDOWN),  # the report came after the frame was taken
         (math.nan, Reason.COOLDOWN),
