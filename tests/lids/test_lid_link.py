@@ -193,25 +193,17 @@ def test_the_same_action_opens_once(start: Start) -> None:
     assert bench.device.opens == {7: 1}
 
 
-def test_a_jammed_lid_is_obstructed(start: Start) -> None:
-    """A stuck hinge: the controller backs off, the report says OBSTRUCTED, other lids go on."""
-    bench = start(jam=2).ready()
+def test_a_jam_and_a_finger(start: Start) -> None:
+    """A stuck hinge is OBSTRUCTED and never opens; a finger under another lid makes it back off, shut later, and tell."""
+    bench = start(jam=2, finger=4).ready()
     bench.open(2, 1)
-    report = bench.report(1)
-    assert (report.outcome, report.code, report.open_ms) == (Outcome.OBSTRUCTED, "JAM", None)
-    until(lambda: bench.lids.state.all_closed)
-    bench.open(1, 2)
-    assert bench.report(2).outcome is Outcome.CLOSED
-    assert not any(m.motion is Motion.OPEN and m.lid == 2 for m in bench.motions)
-
-
-def test_a_finger_makes_the_lid_back_off(start: Start) -> None:
-    """A finger under the closing lid: it reverses, shuts later, and the report tells."""
-    bench = start(finger=4).ready()
-    bench.open(4, 1)
-    report = bench.report(1, 10.0)
-    assert (report.outcome, report.code) == (Outcome.CLOSED, "PINCH_REVERSED")
-    assert bench.story == ["opening", "open", "closing", "reversed", "open", "closing", "closed"]
+    bench.open(4, 2, start_within_ms=9000)
+    jam, finger = bench.report(1, 10.0), bench.report(2, 10.0)
+    assert (jam.outcome, jam.code, jam.open_ms) == (Outcome.OBSTRUCTED, "JAM", None)
+    assert (finger.outcome, finger.code) == (Outcome.CLOSED, "PINCH_REVERSED")
+    assert [m.motion.value for m in bench.motions if m.lid == 2] == ["opening", "reversed", "closed"]
+    backed_off = ["opening", "open", "closing", "reversed", "open", "closing", "closed"]
+    assert [m.motion.value for m in bench.motions if m.lid == 4] == backed_off
     assert bench.device.double_opens == 0
 
 

