@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from bin_daemon.domain import Category
 from bin_daemon.model.architecture import ArchitectureInfo
 from bin_daemon.model.bundle import BundleMetadata, LabelInfo, Preprocessing, read_bundle, write_bundle
 from bin_daemon.model.onnx_file import ensure_onnx
-from tests.faults.rig import Bin, Broker, Controller, Subscriber
+from tests.faults.rig import Bin, Broker, Controller, LocalController, Subscriber, wait_for
 
 TINY = ArchitectureInfo(name="convnext_atto", kwargs={"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)})
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -41,33 +43,87 @@ def kitchen_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def smart_bin(tmp_path: Path, kitchen_bundle: Path) -> Iterator[Bin]:
-    """Broker, controller and subscriber running; the daemon not yet."""
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    broker, controller = Broker(tmp_path, port), Controller(tmp_path / "lids")
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """For tests that leave it alone."""
+    broker = Broker(tmp_path_factory.mktemp("broker"), free_port())
     broker.start()
-    controller.start("--travel-ms", "120")
-    subscriber = Subscriber(port)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    """For tests that leave it alone."""
+    controller = Controller(tmp_path_factory.mktemp("controller") / "lids")
+    controller.start()
+    yield controller
+    controller.stop(signal.SIGKILL)
+
+
+def make_bin(folder: Path, bundle: Path, broker: Broker, controller: Controller | LocalController) -> Bin:
+    """A bin of its own name at this broker and controller; the daemon not yet."""
+    name = f"t{next(NUMBERS)}"
+    subscriber = Subscriber(broker.port, name)
     settings = {
-        "bin.id": "t1",
-        "camera.source": "sim:faults?seed=3&items=1000&photos=drawn&patience_s=2",
+        "bin.id": name,
+        "camera.source": "tests.faults.cameras:quick",
         "camera.width": 320,
         "camera.height": 180,
+        "placement.settle_ms": 200,
+        "placement.clear_ms": 150,
         "controller.port": str(controller.link),
-        "policy.hold_ms": 400,
-        "model.bundle": str(kitchen_bundle),
+        "policy.hold_ms": 300,
+        "policy.cooldown_ms": 100,
+        "model.bundle": str(bundle),
         "mqtt.host": "127.0.0.1",
-        "mqtt.port": port,
+        "mqtt.port": broker.port,
         "mqtt.keepalive_s": 5,
-        "service.state_dir": str(tmp_path / "state"),
-        "service.runtime_dir": str(tmp_path / "run"),
+        "service.state_dir": str(folder / "state"),
+        "service.runtime_dir": str(folder / "run"),
     }
-    made = Bin(tmp_path, broker, controller, subscriber, settings)
+    return Bin(folder, broker, controller, subscriber, settings)
+
+
+@pytest.fixture
+def smart_bin(
+    tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker, shared_controller: Controller
+) -> Iterator[Bin]:
+    """Broker, controller and subscriber running; the daemon not yet."""
+    shared_controller.motions.clear()
+    made = make_bin(tmp_path, kitchen_bundle, shared_broker, shared_controller)
+    made.subscriber.await_ready()
     yield made
-    made.kill()
-    subscriber.stop()
-    controller.stop(signal.SIGKILL)
+    made.end()
+    wait_for(shared_controller.all_shut, "all lids shut after the daemon is gone", 10)
+
+
+@pytest.fixture
+def lone_broker_bin(tmp_path: Path, kitchen_bundle: Path, shared_controller: Controller) -> Iterator[Bin]:
+    """A bin whose broker is its own and not running yet."""
+    shared_controller.motions.clear()
+    broker = Broker(tmp_path, free_port())
+    made = make_bin(tmp_path, kitchen_bundle, broker, shared_controller)
+    yield made
+    made.end()
     broker.stop()
+    wait_for(shared_controller.all_shut, "all lids shut after the daemon is gone", 10)
+
+
+@pytest.fixture
+def handy_bin(tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker) -> Iterator[Bin]:
+    """A bin whose controller is in this process: it can be reset, and its cable pulled."""
+    controller = LocalController(tmp_path / "lids")
+    with controller.pty:
+        made = make_bin(tmp_path, kitchen_bundle, shared_broker, controller)
+        made.subscriber.await_ready()
+        yield made
+        made.end()

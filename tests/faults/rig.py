@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +24,15 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bin_daemon.service.control import ask
+from bin_daemon.sim.options import SimOptions
+from bin_daemon.sim.serve import PtyController
+from bin_daemon.sim.world import LidMotion, world
+
+ROOT = Path(__file__).parents[2]
+TRAVEL_MS = 120.0
+EMPTY = "tests.faults.cameras:empty_tray"
+"""Camera of a bin where nobody comes."""
 BOUND_S = 40.0
 """Nothing in these tests waits longer; a whole item takes about 4 s."""
 
@@ -35,26 +47,41 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = BOUN
 
 
 @dataclass
-class Controller:
-    """`bin-daemon simulate-controller --json` in a process of its own: the lids live on when the daemon dies."""
+class Motions:
+    """What the lids did, and where their port is."""
 
     link: Path
     motions: list[dict[str, Any]] = field(default_factory=list)
+
+    def openings(self) -> dict[int, int]:
+        """How often a lid opened for each action."""
+        return dict(Counter(motion["action_id"] for motion in list(self.motions) if motion["motion"] == "opening"))
+
+    def lids(self) -> set[int]:
+        """Which lids moved."""
+        return {motion["lid"] for motion in list(self.motions)}
+
+    def all_shut(self) -> bool:
+        """Whether the last motion of every lid ended shut."""
+        last = {motion["lid"]: motion["motion"] for motion in list(self.motions)}
+        return set(last.values()) <= {"closed"}
+
+    def any_open(self) -> bool:
+        """Whether a lid stands open now."""
+        return bool(self.motions) and self.motions[-1]["motion"] == "open"
+
+
+class Controller(Motions):
+    """`bin-daemon simulate-controller --json` in a process of its own: the lids live on when the daemon dies."""
+
     process: subprocess.Popen[str] | None = None
 
-    def start(self, *options: str) -> None:
+    def start(self) -> None:
         """Start and wait for the port."""
-        command = [
-            sys.executable,
-            "-m",
-            "bin_daemon",
-            "simulate-controller",
-            "--json",
-            "--link",
-            str(self.link),
-            *options,
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = ["-m", "bin_daemon", "simulate-controller", "--json", "--link", str(self.link)]
+        self.process = subprocess.Popen(
+            [sys.executable, *command, "--travel-ms", str(TRAVEL_MS)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         assert self.process.stdout
         assert "port" in json.loads(self.process.stdout.readline())
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
@@ -70,18 +97,18 @@ class Controller:
             self.process.wait(BOUND_S)
             self.process = None
 
-    def openings(self) -> dict[int, int]:
-        """How often a lid opened for each action."""
-        counts: dict[int, int] = {}
-        for motion in list(self.motions):
-            if motion["motion"] == "opening":
-                counts[motion["action_id"]] = counts.get(motion["action_id"], 0) + 1
-        return counts
 
-    def all_shut(self) -> bool:
-        """Whether the last motion of every lid ended shut."""
-        last = {motion["lid"]: motion["motion"] for motion in list(self.motions)}
-        return set(last.values()) <= {"closed"}
+class LocalController(Motions):
+    """The simulated controller behind a pty of this process, for what needs a hand on it: reset, cable out."""
+
+    def __init__(self, link: Path) -> None:
+        super().__init__(link)
+        where = world(str(link))
+        where.listen(self._moved)
+        self.pty = PtyController(where, SimOptions(travel_ms=TRAVEL_MS), link)
+
+    def _moved(self, motion: LidMotion) -> None:
+        self.motions.append({"lid": motion.lid, "motion": motion.motion.value, "action_id": motion.action_id})
 
 
 @dataclass
@@ -117,17 +144,25 @@ class Broker:
 class Subscriber:
     """Raw paho, persistent session: what a dashboard gets, also while the daemon dies and comes back."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, bin_id: str) -> None:
+        self.subscribed = threading.Event()
+        self._prefix = f"smartbin/{bin_id}/"
         self.messages: list[tuple[str, bytes]] = []
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="test-subscriber", protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"subscriber-{bin_id}", protocol=mqtt.MQTTv5)
         self.client.reconnect_delay_set(0.05, 0.2)  # type: ignore[no-untyped-call, arg-type, unused-ignore]
-        self.client.on_connect = self._subscribe
+        self.client.on_connect = lambda *_: self.client.subscribe(f"{self._prefix}#", qos=1)
+        self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_message = lambda _c, _d, message: self.messages.append((message.topic, bytes(message.payload)))
         self.client.connect_async("127.0.0.1", port)
         self.client.loop_start()
 
-    def _subscribe(self, *_: Any) -> None:
-        self.client.subscribe("smartbin/#", qos=1)
+    def send(self, command: str, payload: str | bytes, *, retain: bool = False) -> None:
+        """Publish to ``cmd/<command>``."""
+        self.client.publish(f"{self._prefix}cmd/{command}", payload, qos=1, retain=retain)
+
+    def await_ready(self) -> None:
+        """Wait until the broker has taken the subscription."""
+        wait_for(self.subscribed.is_set, "the subscriber subscribed")
 
     def stop(self) -> None:
         """Disconnect."""
@@ -137,6 +172,14 @@ class Subscriber:
     def events(self, kind: str = "event/item") -> list[dict[str, Any]]:
         """JSON of one topic, in the order received, repeats included."""
         return [json.loads(payload) for topic, payload in list(self.messages) if topic.endswith(kind)]
+
+    def ids(self) -> set[str]:
+        """Of all items told."""
+        return {str(x["id"]) for x in self.events()}
+
+    def faults(self, code: str) -> list[str]:
+        """What was told of one fault: raised, cleared, raised ..."""
+        return [x["event"] for x in self.events("event/fault") if x["code"] == code]
 
     def last(self, kind: str) -> bytes | None:
         """The newest payload of one topic."""
@@ -149,11 +192,15 @@ class Bin:
 
     folder: Path
     broker: Broker
-    controller: Controller
+    controller: Controller | LocalController
     subscriber: Subscriber
     settings: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
     daemon: subprocess.Popen[str] | None = None
     log: Path = Path()
+    told: list[tuple[float, str]] = field(default_factory=list)
+    """What systemd was told by the present daemon: monotonic seconds and one assignment."""
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def start(
         self,
@@ -170,27 +217,49 @@ class Bin:
         ]
         config = self.folder / "bin.toml"
         config.touch()
-        notify = self.folder / "notify"
-        notify.unlink(missing_ok=True)
         self.log = self.folder / "daemon.log"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, self.log.open("a") as log:
-            sock.bind(str(notify))
-            sock.settimeout(0.1)
-            environment = {**os.environ, "NOTIFY_SOCKET": str(notify)}
-            arguments = [sys.executable, *command, "--config", str(config), *sets]
+        self.told = []
+        arguments = [sys.executable, *command, "--config", str(config), *sets]
+        inherited = {**os.environ, "NOTIFY_SOCKET": str(self._listen()), "PYTHONPATH": str(ROOT)}
+        environment = {**inherited, "FAULTS_DIR": str(self.folder), **self.environment}
+        with self.log.open("a") as log:
             self.daemon = subprocess.Popen(arguments, stdout=log, stderr=log, text=True, env=environment)
-            if wait_ready:
-                wait_for(lambda: self._says(sock, b"READY=1"), "READY=1 from the daemon")
+        if wait_ready:
+            wait_for(self._is_ready, "READY=1 from the daemon")
         return self.daemon
 
-    def _says(self, sock: socket.socket, word: bytes) -> bool:
+    def _listen(self) -> Path:
+        """Hear what the next daemon tells systemd, for as long as it lives."""
+        address = self.folder / f"notify-{len(list(self.folder.glob('notify-*')))}"
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.bind(str(address))
+        sock.settimeout(0.1)
+        told = self.told
+
+        def hear() -> None:
+            with sock:
+                while not self.ended.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        words = sock.recv(4096).decode().split("\n")
+                        told.extend((time.monotonic(), word) for word in words)
+
+        threading.Thread(target=hear, daemon=True).start()
+        return address
+
+    def _is_ready(self) -> bool:
         assert self.daemon
         if self.daemon.poll() is not None:
             pytest.fail(f"the daemon ended with {self.daemon.returncode}:\n{self.log.read_text()[-3000:]}")
-        try:
-            return word in sock.recv(4096).split(b"\n")
-        except TimeoutError:
-            return False
+        return self.has_told("READY=1")
+
+    def has_told(self, word: str) -> bool:
+        """Whether systemd was told this."""
+        return any(x == word for _, x in list(self.told))
+
+    def fed_ago_s(self) -> float:
+        """How long ago the watchdog was fed last."""
+        fed = [t_s for t_s, word in list(self.told) if word == "WATCHDOG=1"]
+        return time.monotonic() - fed[-1] if fed else math.inf
 
     def kill(self) -> None:
         """As kill -9 does."""
@@ -198,6 +267,12 @@ class Bin:
             self.daemon.kill()
             self.daemon.wait(BOUND_S)
             self.daemon = None
+
+    def end(self) -> None:
+        """After a test, whatever happened."""
+        self.kill()
+        self.ended.set()
+        self.subscriber.stop()
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
         """End in good order; returns the exit code."""
@@ -218,3 +293,22 @@ class Bin:
     def outcomes(self) -> dict[str, str | None]:
         """Every journalled decision by event id, with its outcome (None: still open)."""
         return {str(event_id): outcome for event_id, outcome in self.journal("SELECT event_id, outcome FROM actions")}
+
+    def decided(self, count: int) -> bool:
+        """Whether so many decisions have ended."""
+        return sum(x is not None for x in self.outcomes().values()) >= count
+
+    def status(self) -> dict[str, Any]:
+        """The daemon's own word."""
+        answer = ask(self.folder / "run" / "control.sock", {"name": "status"})
+        return dict(answer["data"])
+
+    def check_books(self) -> None:
+        """After an orderly end: each decision has one outcome and was told so; no lid opened twice or without a decision."""
+        outcomes = self.outcomes()
+        assert None not in outcomes.values()
+        wait_for(lambda: self.subscriber.ids() == set(outcomes), "every decision told, and nothing else")
+        assert {x["id"]: x["outcome"] for x in self.subscriber.events()} == outcomes
+        openings = self.controller.openings()
+        assert set(openings.values()) <= {1}
+        assert openings.keys() <= {x for (x,) in self.journal("SELECT action_id FROM actions")}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bin_daemon.service.control import ask
-from tests.faults.rig import Bin, wait_for
+from tests.faults.rig import EMPTY, Bin, wait_for
 
 
 def test_items_are_sorted_and_told(smart_bin: Bin) -> None:
@@ -31,7 +31,7 @@ def test_items_are_sorted_and_told(smart_bin: Bin) -> None:
 
 def test_status_and_local_commands(smart_bin: Bin) -> None:
     """`status` shows the bin; a manual open over the control socket opens that lid once and is told as manual."""
-    smart_bin.start({"camera.source": "sim:faults?items=0&photos=drawn"})
+    smart_bin.start({"camera.source": EMPTY})
     socket_path = smart_bin.folder / "run" / "control.sock"
     done = subprocess.run(
         [sys.executable, "-m", "bin_daemon", "status", "--json", "--config", str(config_of(smart_bin))],
@@ -72,7 +72,7 @@ def test_every_farewell_is_orderly(smart_bin: Bin, sig: signal.Signals) -> None:
 
 def test_a_second_daemon_is_refused(smart_bin: Bin) -> None:
     """The lock names the first one; exit 78."""
-    first = smart_bin.start({"camera.source": "sim:faults?items=0&photos=drawn"})
+    first = smart_bin.start({"camera.source": EMPTY})
     second = smart_bin.start(wait_ready=False)
     smart_bin.daemon = first
     assert second.wait(20) == 78

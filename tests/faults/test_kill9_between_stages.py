@@ -1,0 +1,49 @@
+"""kill -9 between any two stages of an item's life: nothing lost, nothing opened twice, every lid shut."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rig import EMPTY, Bin, wait_for
+
+DYING = str(Path(__file__).with_name("dying_daemon.py"))
+POINTS = [
+    ("after", "detector.update", 0),
+    ("before", "classifier.classify", 0),
+    ("after", "classifier.classify", 0),
+    ("before", "journal.begin", 0),
+    ("after", "journal.begin", 1),
+    ("before", "lids.open", 1),
+    ("after", "lids.open", 1),
+    ("after", "lids.poll", 1),
+    ("before", "journal.finish", 1),
+    ("after", "journal.finish", 1),
+    ("before", "client.publish", 1),
+    ("after", "client.publish", 1),
+]
+"""When, where, and how many items had been decided by then."""
+
+
+@pytest.mark.parametrize(("when", "point", "decided"), POINTS)
+def test_killed(smart_bin: Bin, when: str, point: str, decided: int) -> None:
+    """The lids shut by themselves; the next run ends every decision with one outcome and one event, and opens nothing anew."""
+    victim = smart_bin.start(command=(DYING, when, point), wait_ready=False)
+    assert victim.wait(60) == -signal.SIGKILL
+    smart_bin.daemon = None
+    wait_for(smart_bin.controller.all_shut, "all lids shut by the controller alone", 10)
+    opened_before = dict(smart_bin.controller.openings())
+
+    smart_bin.start({"camera.source": EMPTY})
+    wait_for(lambda: None not in smart_bin.outcomes().values(), "every decision ended")
+    outcomes = smart_bin.outcomes()
+    assert len(outcomes) == decided
+    told = smart_bin.subscriber.events
+    wait_for(lambda: {x["id"] for x in told()} == set(outcomes), "every decision told")
+    for event in told():
+        assert outcomes[event["id"]] == event["outcome"]
+    assert smart_bin.controller.openings() == opened_before
+    assert set(opened_before.values()) <= {1}
+    assert smart_bin.stop() == 0
