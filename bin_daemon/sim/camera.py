@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ class SimCamera:
         self._clock, self._sleep = clock, sleep
         self._habits = habits or Habits(patience_s=self.source.patience_s)
         self._scene: Scene | None = None
+        self._scene_lock = threading.Lock()
         self._seq = 0
 
     @property
@@ -64,17 +66,18 @@ class SimCamera:
     @property
     def scene(self) -> Scene:
         """What is true about the pictures; made at first use, which starts its time."""
-        if self._scene is None:
-            self._scene = Scene(
-                self.photos.items,
-                self.source.seed,
-                count=self.source.items,
-                size_hw=self._size_hw,
-                material=self.source.tray or None,
-                habits=self._habits,
-                start_t_s=self._clock(),
-            )
-        return self._scene
+        with self._scene_lock:  # the camera's thread and whoever asks for the truth may come first together
+            if self._scene is None:
+                self._scene = Scene(
+                    self.photos.items,
+                    self.source.seed,
+                    count=self.source.items,
+                    size_hw=self._size_hw,
+                    material=self.source.tray or None,
+                    habits=self._habits,
+                    start_t_s=self._clock(),
+                )
+            return self._scene
 
     @contextmanager
     def open(self) -> Iterator[Callable[[], Frame]]:
