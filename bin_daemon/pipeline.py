@@ -29,7 +29,7 @@ class LidPort(Protocol):
         """All lids as last reported; returns at once."""
 
     def open(self, command: LidCommand) -> None:
-        """Send one command; returns when the controller answered or gave up. The outcome comes through `poll`; never raises DeviceError."""
+        """Send one command; returns when the controller answered or gave up. Never raises; the outcome comes by `poll`."""
 
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""
