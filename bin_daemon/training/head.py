@@ -26,7 +26,7 @@ class HeadRecipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     l2: float = 1e-3
     """Weight decay on standardised features, added to the mean loss."""
-    steps: int = 120
+    steps: int = 60
     """L-BFGS steps."""
 
 
@@ -72,9 +72,9 @@ def train_head(
         optimizer.zero_grad()
         loss = loss_of(x @ weight.T + bias, y) + recipe.l2 * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return loss.detach()
 
     for _ in range(recipe.steps):
-        advance(float(optimizer.step(closure)))  # type: ignore[no-untyped-call]
+        advance(optimizer.step(closure).item())  # type: ignore[no-untyped-call]
     scaled = weight.detach().numpy() / std
     return Head(scaled.astype(np.float32), (bias.detach().numpy() - scaled @ mean).astype(np.float32))
