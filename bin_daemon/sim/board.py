@@ -8,7 +8,7 @@ from bin_daemon.sim.plant import LidPlant, PlantSettings
 from firmware_protocol.messages import Calibration, Limits
 
 if TYPE_CHECKING:
-    from bin_daemon.sim.world import Motion
+    from firmware_protocol.hal import Motion
 
 JAM_MA = 900
 """Between a moving and a stalled servo."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.sim.board import HEADROOM, Board
 from bin_daemon.sim.options import SimOptions
-from bin_daemon.sim.world import LidMotion, Motion, World, world
+from bin_daemon.sim.world import LidMotion, World, world
+from firmware_protocol.hal import Motion
 from firmware_protocol.messages import ResetCause
 from firmware_protocol.reference import ReferenceController
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bin_daemon.sim.world import Motion
+from firmware_protocol.hal import Motion
 
 SWITCH_FRAC = 0.03
 """A limit switch closes this share of the travel before its end stop."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bin_daemon.sim.world import LidMotion, Motion
+from bin_daemon.sim.world import LidMotion
+from firmware_protocol.hal import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bin_daemon.sim.world import LidMotion, Motion
+from bin_daemon.sim.world import LidMotion
+from firmware_protocol.hal import Motion
 
 if TYPE_CHECKING:
     import numpy as np

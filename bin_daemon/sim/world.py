@@ -9,17 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
-
-class Motion(str, Enum):
-    """What a lid has just begun or ended."""
-
-    OPENING = "opening"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-    REVERSED = "reversed"
+from firmware_protocol.hal import Motion
 
 
 @dataclass(frozen=True, slots=True)

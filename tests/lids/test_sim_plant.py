@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bin_daemon.sim.plant import LidPlant, PlantSettings
-from bin_daemon.sim.world import Motion
+from firmware_protocol.hal import Motion
 
 SETTINGS = PlantSettings(travel_ms=100.0)
 
