@@ -22,16 +22,19 @@ class FrozenCheck:
         self.limit = limit
         self.name = name
         self.repeats = 0
-        self._last: Image | None = None
+        self._last: tuple[Image, Image] | None = None
 
     def see(self, raw: Image, grey8: Image) -> None:
-        """Take the next picture: ``raw`` is compared (any shape, kept by reference), ``grey8`` tells whether it shows anything.
+        """Take the next picture: ``raw`` is compared (any shape, kept by reference), ``grey8``
+        is made of it and tells whether it shows anything.
 
         Raises:
             DeviceError: ``limit`` identical pictures have come in a row.
         """
-        same = self._last is not None and np.array_equal(self._last, raw) and int(np.ptp(grey8)) > FLAT_GREY
-        self._last = raw
+        # The small pictures first: where they differ, as nearly always, megabytes of YUYV need no comparing.
+        last, self._last = self._last, (raw, grey8)
+        same = last is not None and np.array_equal(last[1], grey8) and np.array_equal(last[0], raw)
+        same = same and int(np.ptp(grey8)) > FLAT_GREY
         self.repeats = self.repeats + 1 if same else 0
         if self.repeats + 1 >= self.limit:
             raise DeviceError(
