@@ -14,7 +14,8 @@ from bin_daemon.domain import Box, Frame, Image, LidPosition, LidsState, LidStat
 from bin_daemon.placement import Detector
 from bin_daemon.sim.photos import load_photos
 from bin_daemon.sim.scene import Scene
-from bin_daemon.sim.world import LidMotion, Motion
+from bin_daemon.sim.world import LidMotion
+from firmware_protocol.hal import Motion
 
 FPS = 10
 LONGEST_S = 240.0

@@ -12,7 +12,8 @@ from bin_daemon.errors import ConfigError
 from bin_daemon.sim.camera import SimCamera
 from bin_daemon.sim.script import How
 from bin_daemon.sim.source import parse_source, write_source
-from bin_daemon.sim.world import LidMotion, Motion, world
+from bin_daemon.sim.world import LidMotion, world
+from firmware_protocol.hal import Motion
 
 if TYPE_CHECKING:
     from bin_daemon.sim.playback import VirtualClock

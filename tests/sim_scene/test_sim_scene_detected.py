@@ -10,7 +10,8 @@ from bin_daemon.config.settings import CameraSettings, PlacementSettings
 from bin_daemon.domain import LidPosition, LidsState, LidState
 from bin_daemon.placement import Detector
 from bin_daemon.sim.camera import SimCamera
-from bin_daemon.sim.world import LidMotion, Motion, world
+from bin_daemon.sim.world import LidMotion, world
+from firmware_protocol.hal import Motion
 
 if TYPE_CHECKING:
     from bin_daemon.domain import Box
