@@ -96,7 +96,8 @@ class Worker:
         )
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; its life counts from now."""
+        self._beat_t_s = self._clock()
         self._thread.start()
 
     def stop(self) -> None:
