@@ -112,6 +112,8 @@ class Classification:
     t_s: float
     """When the result was there."""
     reason: str = ""
+    seen: bool = True
+    """False when not one picture of the item could be read: nothing was judged."""
 
     @property
     def label(self) -> str | None:

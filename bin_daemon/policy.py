@@ -144,6 +144,8 @@ class Policy:
     def _decide_item(self, request: ItemRequest, lids: LidsState, now_s: float) -> Decision:
         if request.sight is not Sight.OK:
             return _refuse(Reason.SIGHT, f"the camera's picture cannot be trusted: {request.sight.value}")
+        if not request.verdict.seen:  # doubt about a thing goes to unsure_category; here nothing was seen at all
+            return _refuse(Reason.SIGHT, f"no picture of the item could be read: {request.verdict.reason}")
         judgement = self._judge(request)
         if request.mode is not Mode.AUTO:
             return _refuse(_MODE_REFUSES_ITEMS[request.mode], f"mode is {request.mode.value}", judgement)

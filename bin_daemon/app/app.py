@@ -29,6 +29,8 @@ from bin_daemon.service.health import may_feed_watchdog
 
 FRAME_WAIT_S = 0.25
 """The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
+SILENT_SLACK_S = 1.0
+"""On top of camera.read_timeout_s, by which a sound camera driver gives up by itself."""
 LIDS_SHUT_S = 1.0
 FLUSH_S = 2.0
 JOIN_S = 1.0
@@ -70,7 +72,9 @@ class App:
         self._workers.append(Worker("control", ControlSocket(self._socket_path, local).session))
         if self.publisher:
             self._workers.append(Worker("publish", self.publisher.session))
-        self._ready = False
+        self._camera_silent_s = self.settings.camera.read_timeout_s + SILENT_SLACK_S
+        self._ready = self._starving = False
+        self._status_text = ""
         self._recovered = False
         self._seen_frame = False
         self._started_t_s = self._beat_t_s = self._fed_t_s = clock()
@@ -141,7 +145,7 @@ class App:
     def _update_faults(self) -> None:
         detector = self.parts.detector
         found = [
-            *device_faults(x.status for x in self._workers),
+            *device_faults((x.status for x in self._workers), self._clock(), self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
             *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
         ]
@@ -155,23 +159,39 @@ class App:
             self._ready = whole or now_s - self._started_t_s >= self.settings.service.ready_timeout_s
             if self._ready:
                 self._log.info("ready", degraded=not whole)
-                systemd.notify("READY=1", "STATUS=sorting" if whole else "STATUS=degraded")
+                systemd.notify("READY=1")
+        if self._ready and (text := self._one_line()) != self._status_text:
+            self._status_text = text
+            systemd.notify(f"STATUS={text}")
         watchdog_s = systemd.watchdog_s()
         if watchdog_s and now_s - self._fed_t_s >= watchdog_s / 4:
             why_not = may_feed_watchdog(self._beat_t_s, statuses, now_s, self.settings.service.stale_s)
-            if why_not:
-                self._log.error("not feeding the watchdog", why=why_not)
-            else:
+            if not why_not:
                 systemd.notify("WATCHDOG=1")
                 self._fed_t_s = now_s
+            elif not self._starving:
+                self._log.error("not feeding the watchdog", why=why_not)
+            self._starving = bool(why_not)
+
+    def _one_line(self) -> str:
+        """For `systemctl status`."""
+        errors = [x.code for x in self.parts.journal.active_faults if x.severity == "error"]
+        return f"degraded: {', '.join(errors)}" if errors else "sorting"
 
     def _wind_down(self) -> None:
         systemd.notify("STOPPING=1")
         self._log.info("stopping")
-        shut = self.parts.lids.close_all(LIDS_SHUT_S)
-        self.pipeline.collect()
-        if not shut:
+        for step in (self._shut_lids, self.pipeline.collect, self._say_goodbye):
+            try:
+                step()
+            except Exception:  # noqa: BLE001, PERF203 - three steps; a bug in one must not cost the others
+                self._log.exception("bug while stopping")
+
+    def _shut_lids(self) -> None:
+        if not self.parts.lids.close_all(LIDS_SHUT_S):
             self._log.warning("lids not known to be shut; the controller shuts them by itself")
+
+    def _say_goodbye(self) -> None:
         if self.publisher:
             self.publisher.flush(FLUSH_S)
             self.publisher.close(FLUSH_S)

@@ -26,12 +26,17 @@ _CONDITIONS = {
 }
 
 
-def device_faults(workers: Iterable[WorkerStatus]) -> Iterator[Fault]:
-    """One fault for each device that cannot be reached now."""
+def device_faults(workers: Iterable[WorkerStatus], now_s: float, camera_silent_s: float) -> Iterator[Fault]:
+    """One fault for each device that cannot be reached now; a camera whose read does not come back for so long is one."""
     for worker in workers:
         if worker.failing and worker.name in _DEVICES:
             code, severity = _DEVICES[worker.name]
             yield Fault(code, severity, worker.failing, worker.hint)
+        elif worker.name == "camera" and now_s - worker.beat_t_s > camera_silent_s:
+            text = f"The camera hangs: no answer for {camera_silent_s:g} s."
+            yield Fault(
+                CAMERA_LOST, "error", text, "Replug the camera; the watchdog restarts a daemon that hangs in it."
+            )
 
 
 def sight_faults(sight: Sight, conditions: Iterable[str]) -> Iterator[Fault]:

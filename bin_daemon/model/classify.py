@@ -77,7 +77,7 @@ class Classifier:
             except BinError as error:  # noqa: PERF203 - one to eight frames, each may fail alone
                 problems.append(f"frame {frame.seq}: {error}")
         if not batch:
-            return self._unsure("; ".join(problems) or "the placement has no frames", began)
+            return self._unsure("; ".join(problems) or "the placement has no frames", began, seen=False)
         try:
             return self._verdict(self._judge(batch), began)
         except BinError as error:
@@ -116,7 +116,7 @@ class Classifier:
             t_s=self._clock(),
         )
 
-    def _unsure(self, reason: str, began: float) -> Classification:
+    def _unsure(self, reason: str, began: float, *, seen: bool = True) -> Classification:
         return Classification(
             category=None,
             category_probs={},
@@ -127,6 +127,7 @@ class Classifier:
             took_ms=_ms_since(began),
             t_s=self._clock(),
             reason=reason,
+            seen=seen,
         )
 
 

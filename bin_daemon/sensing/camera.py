@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from bin_daemon.domain import Frame
 from bin_daemon.errors import ConfigError
+from bin_daemon.sensing.frozen import FrozenCheck
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -74,4 +76,24 @@ def _dotted(module: str, name: str, settings: CameraSettings) -> Camera:
             f"camera.source: {module}:{name} has no open()",
             hint="its class needs open() -> context manager of a function that returns the next Frame",
         )
-    return cast("Camera", made)
+    return _Checked(cast("Camera", made), FrozenCheck(settings.frozen_frames, f"{module}:{name}"))
+
+
+class _Checked:
+    """A camera of somebody else's making: whether it freezes is watched here."""
+
+    def __init__(self, camera: Camera, frozen: FrozenCheck) -> None:
+        self._camera = camera
+        self._frozen = frozen
+
+    @contextmanager
+    def open(self) -> Iterator[ReadFrame]:
+        """Open it; ``read`` raises DeviceError also for one and the same picture again and again."""
+        with self._camera.open() as read:
+
+            def read_checked() -> Frame:
+                frame = read()
+                self._frozen.see(frame.grey8, frame.grey8)
+                return frame
+
+            yield read_checked

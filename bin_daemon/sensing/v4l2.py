@@ -82,6 +82,9 @@ class V4l2Camera:
         self._clock = clock
         self._seq = count()
         self.decoder = JpegDecoder(device)
+        self._frozen = FrozenCheck(
+            settings.frozen_frames, device
+        )  # remembers over reopenings: the same picture again is no cure
         self.stale = 0
         if device.startswith("/dev/video"):
             _log.warning("camera %s: this number may change at the next boot; use the name in /dev/v4l/by-id", device)
@@ -99,8 +102,7 @@ class V4l2Camera:
                     hint="is it plugged in (ls -l /dev/v4l/by-id), not used by another program, and is the user in group video?",
                 )
             jpeg = self._configure(capture)
-            frozen = FrozenCheck(self._settings.frozen_frames, self.device)
-            yield lambda: self._read(capture, frozen, jpeg=jpeg)
+            yield lambda: self._read(capture, jpeg=jpeg)
         finally:
             capture.release()
 
@@ -129,7 +131,7 @@ class V4l2Camera:
             )
         return got != "YUYV"
 
-    def _read(self, capture: Capture, frozen: FrozenCheck, *, jpeg: bool) -> Frame:
+    def _read(self, capture: Capture, *, jpeg: bool) -> Frame:
         """The next fresh, sound and new frame."""
         why = ""
         for _ in range(MAX_DROPS):
@@ -148,7 +150,7 @@ class V4l2Camera:
                 why = str(error)
                 _log.debug("frame dropped: %s", error)
                 continue
-            frozen.see(raw, frame.grey8)
+            self._frozen.see(raw, frame.grey8)
             return frame
         raise DeviceError(
             f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",

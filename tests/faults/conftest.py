@@ -8,12 +8,24 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 
 from bin_daemon.domain import Category
 from bin_daemon.model.architecture import ArchitectureInfo
-from bin_daemon.model.bundle import BundleMetadata, LabelInfo, Preprocessing, read_bundle, write_bundle
-from bin_daemon.model.onnx_file import ensure_onnx
+from bin_daemon.model.bundle import BundleMetadata, LabelInfo, Preprocessing, write_bundle
+from bin_daemon.model.onnx_file import (
+    INPUT_NAME,
+    ONNX_FILE,
+    OUTPUT_NAME,
+    SIDECAR_FILE,
+    OnnxInfo,
+    architecture_id,
+    checked_onnx,
+)
+from bin_daemon.model.weights import sha256_of
 from tests.faults.rig import Bin, Broker, Controller, LocalController, Subscriber, wait_for
 
 TINY = ArchitectureInfo(name="convnext_atto", kwargs={"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)})
@@ -22,25 +34,47 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def kitchen_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny exported model that takes everything for kitchen waste: the line is under test, not the sight."""
-    import torch
+    """A bundle whose network takes everything for kitchen waste: the line is under test, not the sight.
 
-    from bin_daemon.model.network import build_network, weights_of
-
-    torch.manual_seed(1)
-    network = build_network(TINY, len(Category))
-    weights = weights_of(network)
-    bias = next(name for name in weights if name.endswith("fc.bias"))
-    weights[bias] = weights[bias] * 0
-    weights[bias][1] = 12.0
+    Weights and export are written here by hand: torch would take longer to import than most of these tests to run.
+    """
+    weight, bias = np.zeros((len(Category), 3), np.float32), np.array([0, 12, 0, 0], np.float32)
     path = tmp_path_factory.mktemp("model") / "kitchen"
-    labels = tuple(LabelInfo(label=f"some {c.value}", category=c) for c in Category)
     metadata = BundleMetadata(
-        id="kitchen-1", architecture=TINY, labels=labels, preprocessing=Preprocessing(resize_px=36, crop_px=32)
+        id="kitchen-1",
+        architecture=TINY,
+        labels=tuple(LabelInfo(label=f"some {c.value}", category=c) for c in Category),
+        preprocessing=Preprocessing(resize_px=36, crop_px=32),
     )
-    write_bundle(path, metadata, weights)
-    ensure_onnx(read_bundle(path))
+    bundle = write_bundle(path, metadata, {"head.fc.weight": weight, "head.fc.bias": bias})
+    (path / ONNX_FILE).write_bytes(_exported(weight, bias))
+    info = OnnxInfo(
+        architecture_id=architecture_id(bundle),
+        sha256={ONNX_FILE: sha256_of(path / ONNX_FILE)},
+        opset=17,
+        exporter="by hand",
+        max_logit_difference=0.0,
+    )
+    (path / SIDECAR_FILE).write_text(info.model_dump_json())
+    checked_onnx(bundle)
     return path
+
+
+def _exported(weight: NDArray[np.float32], bias: NDArray[np.float32]) -> bytes:
+    """Mean over the picture, then one layer."""
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("GlobalAveragePool", [INPUT_NAME], ["mean"]),
+            onnx.helper.make_node("Flatten", ["mean"], ["flat"]),
+            onnx.helper.make_node("Gemm", ["flat", "weight", "bias"], [OUTPUT_NAME], transB=1),
+        ],
+        "kitchen",
+        [onnx.helper.make_tensor_value_info(INPUT_NAME, onnx.TensorProto.FLOAT, [1, 3, 32, 32])],
+        [onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, [1, len(bias)])],
+        [onnx.numpy_helper.from_array(weight, "weight"), onnx.numpy_helper.from_array(bias, "bias")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def free_port() -> int:

@@ -1,5 +1,7 @@
 """The fault KillAt: a daemon like ``bin-daemon run`` that gets SIGKILL before or after one call of one of its ports.
 
+With ``bug`` for WHEN that call raises instead, each time: an exception that nobody foresaw.
+
 Usage: dying_daemon.py WHEN PORT.METHOD --config FILE --set KEY=VALUE ...
 """
 
@@ -15,7 +17,7 @@ from typing import Any
 from bin_daemon.app import App, make_parts, run_until_signalled
 from bin_daemon.cli.run import parse_overrides
 from bin_daemon.config import load
-from bin_daemon.domain import Placement
+from bin_daemon.domain import LidPosition, Placement
 from bin_daemon.events.client import Message
 from bin_daemon.events.paho_client import PahoClient
 
@@ -43,11 +45,23 @@ class KillAt:
             if self._when == "before" and self._counts(None, args):
                 die()
             result = call(*args)
+            if self._when == "bug" and self._counts(result, args):
+                raise ZeroDivisionError("a bug")
             if self._when == "after" and self._counts(result, args):
                 die()
             return result
 
         return called
+
+
+class _Ever:
+    """True for the first call that carries something and for all later ones."""
+
+    seen = False
+
+    def __call__(self, result: Any, _: tuple[Any, ...]) -> bool:
+        self.seen |= bool(result)
+        return self.seen
 
 
 COUNTS: dict[str, Callable[[Any, tuple[Any, ...]], bool]] = {
@@ -56,13 +70,17 @@ COUNTS: dict[str, Callable[[Any, tuple[Any, ...]], bool]] = {
     "client.publish": lambda _, args: isinstance(args[0], Message) and args[0].topic.endswith("event/item"),
 }
 """Of most calls the very first counts; of these the first that carries something."""
+BUGS: dict[str, Callable[[Any, tuple[Any, ...]], bool]] = {
+    "detector.update": lambda _, args: any(x.position is LidPosition.OPEN for x in args[1].lids.values()),
+    "lids.poll": _Ever(),
+}
 
 
 def main() -> int:
     """Run until death."""
     when, point, _, config, *rest = sys.argv[1:]
     loaded = load(Path(config), overrides=parse_overrides(rest[1::2]))
-    counts = COUNTS.get(point, lambda _result, _args: True)
+    counts = (BUGS if when == "bug" else COUNTS).get(point, lambda _result, _args: True)
     name, method = point.split(".")
 
     def open_client() -> Any:

@@ -150,11 +150,14 @@ class Subscriber:
         self.messages: list[tuple[str, bytes]] = []
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"subscriber-{bin_id}", protocol=mqtt.MQTTv5)
         self.client.reconnect_delay_set(0.05, 0.2)  # type: ignore[no-untyped-call, arg-type, unused-ignore]
-        self.client.on_connect = lambda *_: self.client.subscribe(f"{self._prefix}#", qos=1)
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_message = lambda _c, _d, message: self.messages.append((message.topic, bytes(message.payload)))
         self.client.connect_async("127.0.0.1", port)
         self.client.loop_start()
+
+    def _subscribe(self, *_: Any) -> None:
+        self.client.subscribe(f"{self._prefix}#", qos=1)
 
     def send(self, command: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish to ``cmd/<command>``."""
@@ -176,6 +179,10 @@ class Subscriber:
     def ids(self) -> set[str]:
         """Of all items told."""
         return {str(x["id"]) for x in self.events()}
+
+    def because(self, reason: str) -> list[dict[str, Any]]:
+        """Items told with this reason."""
+        return [x for x in self.events() if x["reason"] == reason]
 
     def faults(self, code: str) -> list[str]:
         """What was told of one fault: raised, cleared, raised ..."""
@@ -256,9 +263,13 @@ class Bin:
         """Whether systemd was told this."""
         return any(x == word for _, x in list(self.told))
 
+    def feedings(self) -> list[float]:
+        """When the watchdog was fed."""
+        return [t_s for t_s, word in list(self.told) if word == "WATCHDOG=1"]
+
     def fed_ago_s(self) -> float:
         """How long ago the watchdog was fed last."""
-        fed = [t_s for t_s, word in list(self.told) if word == "WATCHDOG=1"]
+        fed = self.feedings()
         return time.monotonic() - fed[-1] if fed else math.inf
 
     def kill(self) -> None:

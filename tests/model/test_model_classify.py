@@ -112,6 +112,7 @@ def test_every_failure_is_unsure_with_its_reason(
     assert verdict.category is None
     assert verdict.label is None
     assert verdict.probability == 0
+    assert verdict.seen == ("frame" not in reason)  # what no frame shows is no doubt about an item
     with pytest.raises(ModelError, match=reason):
         raise ModelError(verdict.reason)
 

@@ -203,6 +203,14 @@ def test_unusable_sight_keeps_all_shut(sight: Sight) -> None:
     assert sight.value in decision.text
 
 
+def test_an_item_of_which_no_picture_could_be_read_opens_nothing() -> None:
+    """Not even the lid for doubt: nothing was seen, so nobody knows what lies there."""
+    unseen = replace(verdict(*SURE[KITCHEN]), category=None, category_probs={}, reason="JPEG cut short", seen=False)
+    decision = ask(ItemRequest(ID, unseen))
+    assert (decision.command, decision.unsure, decision.reason) == (None, False, Reason.SIGHT.value)
+    assert "JPEG cut short" in decision.text
+
+
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [(Mode.PAUSED, Reason.PAUSED), (Mode.MANUAL, Reason.MANUAL_MODE), (Mode.MAINTENANCE, Reason.MAINTENANCE)],

@@ -157,12 +157,17 @@ def test_a_folder_can_loop_and_one_without_pictures_fails(tmp_path: Path) -> Non
 OWN_PACKAGE = """
 from contextlib import nullcontext
 
+import numpy as np
+
+from bin_daemon.domain import Frame
+
 class Camera:
     def __init__(self, settings):
         self.settings = settings
 
     def open(self):
-        return nullcontext(lambda: self.settings.width)
+        grey8 = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        return nullcontext(lambda: Frame(1, 0.0, self.settings.width, 64, grey8, lambda: grey8))
 
 class Lamp:
     def __init__(self, settings):
@@ -177,11 +182,15 @@ def test_a_dotted_path_is_imported_and_given_the_settings(tmp_path: Path, monkey
     (tmp_path / "site_cams" / "own.py").write_text(OWN_PACKAGE)
     monkeypatch.syspath_prepend(str(tmp_path))
     with open_camera(settings(source="site_cams.own:Camera", width=444)).open() as read:
-        assert read() == 444  # type: ignore[comparison-overlap]
+        assert read().width == 444
     with pytest.raises(ConfigError, match="cannot be imported"):
         open_camera(settings(source="site_cams.own:Nobody"))
     with pytest.raises(ConfigError, match="has no open"):
         open_camera(settings(source="site_cams.own:Lamp"))
+    stuck = open_camera(settings(source="site_cams.own:Camera", frozen_frames=3))
+    for _ in range(2):  # opened again, it is still the same picture
+        with stuck.open() as read, pytest.raises(DeviceError, match="own:Camera is frozen"):
+            read_all(read)
 
 
 @pytest.mark.parametrize("source", ["", "webcam", "v4l2:", "rtsp://host/x", "sim:bin", "/dev/video0"])

@@ -235,6 +235,21 @@ def test_bit_identical_frames_are_a_dead_camera() -> None:
             read()
 
 
+def test_a_frozen_camera_stays_frozen_when_opened_again() -> None:
+    """The same picture after reopening is no recovery; a new one is."""
+    fake = FakeCapture([*[jpeg(0)] * 4, jpeg(1)])
+    camera = camera_of(fake, frozen_frames=3)
+    with camera.open() as read:
+        for _ in range(2):
+            read()
+        with pytest.raises(DeviceError, match="frozen"):
+            read()
+    with camera.open() as read:
+        with pytest.raises(DeviceError, match="frozen"):
+            read()
+        assert read().seq == 4
+
+
 def test_a_covered_camera_is_not_called_frozen() -> None:
     """A black picture may repeat truly; whether one can see is told by Sight, not by the device's failure."""
     black = bytes(simplejpeg.encode_jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 85, "BGR"))
