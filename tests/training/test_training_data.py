@@ -22,7 +22,12 @@ def test_labels_and_categories(shapes: Path) -> None:
     """Labels come in order of their folders, each with its category, every picture with its label."""
     data = load(shapes, needed=("train", "val", "test"))
     assert [x.label for x in data.labels] == ["apple", "box", "cell", "stripe"]
-    assert [x.category for x in data.labels] == [Category.KITCHEN, Category.RECYCLABLE, Category.HAZARDOUS, Category.OTHER]
+    assert [x.category for x in data.labels] == [
+        Category.KITCHEN,
+        Category.RECYCLABLE,
+        Category.HAZARDOUS,
+        Category.OTHER,
+    ]
     assert {k: len(v) for k, v in data.splits.items()} == {"train": 48, "val": 24, "test": 24}
     assert all(x.path.parent.name == data.labels[x.label_index].label for x in data.splits["test"])
 

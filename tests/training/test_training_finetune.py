@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
 
@@ -60,10 +60,10 @@ def test_learns_and_beats_the_majority(shapes: Path, tiny_bundle: Bundle, tmp_pa
 
 def test_same_seed_same_weights(shapes: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     """Two trainings with one seed are equal bit for bit, whatever the global random state; another seed is not."""
-    short = replace(RECIPE, epochs=2, augment=AugmentRecipe(tray_share=0.5))
+    short = replace(RECIPE, epochs=1, augment=AugmentRecipe())
     train(shapes, tiny_bundle, tmp_path / "a", short)
-    np.random.default_rng()
     torch.rand(5)
+    random.random()
     train(shapes, tiny_bundle, tmp_path / "b", short)
     train(shapes, tiny_bundle, tmp_path / "c", short, seed=2)
     a, b, c = (read_weights(tmp_path / x / "model.safetensors") for x in "abc")

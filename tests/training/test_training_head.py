@@ -15,14 +15,12 @@ from bin_daemon.model.bundle import read_bundle
 from bin_daemon.model.network import load_network
 from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import prepare_picture
-from bin_daemon.training.backbone import Backbone
 from bin_daemon.training.data import load
 from bin_daemon.training.embed import Job, embed
 from bin_daemon.training.head import HeadRecipe, train_head
 from bin_daemon.training.loss import LossRecipe, SortingLoss
 from bin_daemon.training.run import Order, train_bundle
 from bin_daemon.training.screen import QuietScreen
-from bin_daemon.training.start import find_start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +37,9 @@ def test_loss_is_fine_plus_category_cross_entropy() -> None:
 
 def test_rare_labels_weigh_more() -> None:
     """With full balance, one picture of a label with one tenth of the pictures weighs ten times as much; the mean stays 1."""
-    loss = SortingLoss(np.array([10, 100]), np.array([0, 1]), LossRecipe(smoothing=0.0, category_weight=0.0, balance=1.0))
+    loss = SortingLoss(
+        np.array([10, 100]), np.array([0, 1]), LossRecipe(smoothing=0.0, category_weight=0.0, balance=1.0)
+    )
     logits = torch.zeros(1, 2)
     rare, common = (float(loss(logits, torch.tensor([i]))) for i in (0, 1))
     assert rare / common == pytest.approx(10)
@@ -104,7 +104,14 @@ def test_head_only_training_writes_a_whole_bundle(shapes: Path, tiny_bundle: Bun
     image = prepare_picture(read_picture(picture), bundle.metadata.preprocessing)
     with torch.inference_mode():
         whole = load_network(bundle)(torch.from_numpy(image)).numpy()
-    features = Backbone(find_start(str(tiny_bundle.path), None), 1).features(image)
+        features = (
+            load_network(tiny_bundle)
+            .forward_head(  # type: ignore[operator] # every timm model has it
+                load_network(tiny_bundle).forward_features(torch.from_numpy(image)),  # type: ignore[operator]
+                pre_logits=True,
+            )
+            .numpy()
+        )
     head = features @ after["head.fc.weight"].numpy().T + after["head.fc.bias"].numpy()
     assert whole == pytest.approx(head, abs=1e-3)
     metrics = orjson.loads((tmp_path / "out" / "bundle.json").read_bytes())["metrics"]
@@ -117,7 +124,10 @@ def test_head_only_training_writes_a_whole_bundle(shapes: Path, tiny_bundle: Bun
 def test_contradictions_are_refused(shapes: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     """A head for the wrong backbone, two architectures, nothing to start from, an unknown network: each before any work."""
     for order, message in (
-        (Order(shapes, tmp_path / "o", start=str(tiny_bundle.path), head_only=True, export_head=tmp_path), "--export-head needs"),
+        (
+            Order(shapes, tmp_path / "o", start=str(tiny_bundle.path), head_only=True, export_head=tmp_path),
+            "--export-head needs",
+        ),
         (Order(shapes, tmp_path / "o", start=str(tiny_bundle.path), arch="convnext_base"), "holds convnext_atto"),
         (Order(shapes, tmp_path / "o"), "nothing to start from"),
         (Order(shapes, tmp_path / "o", arch="resnet50"), "--arch resnet50"),
