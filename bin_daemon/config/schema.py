@@ -9,18 +9,12 @@ import json
 import sys
 from typing import Any
 
-from bin_daemon.config.keys import section_of
 from bin_daemon.config.settings import Settings
 
 
 def config_schema() -> dict[str, Any]:
-    """Draft 2020-12; ``x-applies`` of each key says whether a reload or a restart makes a new value count."""
+    """Draft 2020-12."""
     schema = Settings.model_json_schema()
-    for info in Settings.model_fields.values():
-        section = section_of(info)
-        for key in schema["$defs"][section.__name__]["properties"].values() if section else ():
-            key["x-applies"] = getattr(section, "applies", "restart")
-    schema["properties"]["config_version"]["x-applies"] = "restart"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "bin-daemon configuration",

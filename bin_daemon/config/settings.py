@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
 
 from bin_daemon.domain import Category
+from firmware_protocol.limits import HOLD_MAX_MS, HOLD_MIN_MS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Cost = Annotated[float, Field(ge=0.0, le=1000.0)]
@@ -34,19 +35,14 @@ OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
 MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
 """other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
 
-HOLD_MS_MIN = 200
-"""Shorter, and the flap would fall on the item."""
-HOLD_MS_MAX = 10_000
-"""The device's own clamp; a lid held longer belongs to maintenance."""
+HOLD_MS_MIN, HOLD_MS_MAX = HOLD_MIN_MS, HOLD_MAX_MS
+"""The device's own clamp: shorter, and the flap would fall on the item; longer belongs to maintenance."""
 
 
 class Section(BaseModel):
     """A table of the config file: unknown keys are errors, values never change after start."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    applies: ClassVar[Literal["reload", "restart"]] = "restart"
-    """What makes a changed value of this table count: ``systemctl reload`` or a restart."""
 
 
 class BinSettings(Section):
@@ -145,8 +141,6 @@ class PolicySettings(Section):
     )
     manual_timeout_s: float = Field(300.0, gt=0, description="manual and maintenance modes end after this long.")
 
-    applies = "reload"
-
     @field_validator("min_probability")
     @classmethod
     def _complete(cls, value: dict[Category, float]) -> dict[Category, float]:
@@ -225,15 +219,11 @@ class LogSettings(Section):
         "auto", description="auto: human in a terminal, JSON under systemd."
     )
 
-    applies = "reload"
-
 
 class PrivacySettings(Section):
     """What leaves the bin."""
 
     publish_images: bool = Field(False, description="Publish the last item's picture; snapshot works only when true.")
-
-    applies = "reload"
 
 
 class Settings(Section):

@@ -115,7 +115,7 @@ def make_bin(folder: Path, bundle: Path, broker: Broker, controller: Controller 
         "placement.settle_ms": 200,
         "placement.clear_ms": 150,
         "controller.port": str(controller.link),
-        "policy.hold_ms": 300,
+        "policy.hold_ms": 1000,
         "policy.cooldown_ms": 100,
         "model.bundle": str(bundle),
         "mqtt.host": "127.0.0.1",

@@ -376,7 +376,7 @@ def test_who_may_open_by_hand(mode: Mode, local: bool) -> None:  # noqa: FBT001 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "held"), [(None, 2500), (0, 2500), (-5, 200), (199, 200), (200, 200), (9999, 9999), (10**6, 10000)]
+    ("wanted", "held"), [(None, 2500), (0, 2500), (-5, 1000), (999, 1000), (1000, 1000), (9999, 9999), (10**6, 10000)]
 )
 def test_hold_time_is_clamped(wanted: int | None, held: int) -> None:
     """A person's wish stays within what the device allows; none means the setting."""
