@@ -27,7 +27,7 @@ CHUNK = 32
 """Pictures in one stored file: a minute of work at most."""
 BATCH = 16
 """Views through the network at once: more gains nothing on a CPU."""
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Counted up when views change, so that stored features of older views are not taken."""
 
 Show = Callable[[Image, np.random.Generator], Sequence[Image]]

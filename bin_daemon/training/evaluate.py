@@ -100,7 +100,7 @@ def evaluate_model(question: Question, screen: Screen) -> Evaluation:
         answers = ask(pictures, how, classifier.engine.logits, on_tray=question.trays, advance=lambda n: advance(n, ""))
     overrides = {} if question.model else settings.model.label_overrides
     sums = CategorySums(classifier.bundle.metadata.labels, overrides)
-    found = _judge(question, data, answers, classifier, sums, settings.policy.cost or DEFAULT_COST)
+    found = _judge(question, data, answers, classifier, sums, _cost(settings))
     _tell(found, screen)
     if question.out:
         _write(
@@ -117,6 +117,12 @@ def _open(question: Question, settings: Settings) -> Classifier:
     if path is None:
         path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
     return open_classifier(path, engine=question.engine, threads=settings.model.threads)
+
+
+def _cost(settings: Settings) -> Cost:
+    """The built-in matrix with the site's own prices in their places, as the policy has it."""
+    own = settings.policy.cost
+    return {true: {**row, **own.get(true, {})} for true, row in DEFAULT_COST.items()}
 
 
 def _judge(  # noqa: PLR0917 - the parts of one measurement

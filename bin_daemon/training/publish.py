@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from bin_daemon.training.start import Start
 
 
+NOTE = (
+    "val and test are photographs as they are; *_trays are the same photographs' items, cut out automatically (imperfectly) "
+    "and laid on the simulated bin's tray. Nothing was measured on a real bin's camera."
+)
 LEAST_PROBABILITY = 1e-12
 """Keeps the logarithm finite."""
 
@@ -59,7 +63,7 @@ class Measured:
 
     def to_json(self, data: DataSet, temperature: float) -> dict[str, JsonValue]:
         """Per set of answers: category metrics, fine top-1 and top-5, calibration error before and after the temperature."""
-        found: dict[str, JsonValue] = {}
+        found: dict[str, JsonValue] = {"note": NOTE}
         for name, answers in self.answers.items():
             scores, labels = answers.logits.astype(np.float64), _labels(answers)
             found[name] = {

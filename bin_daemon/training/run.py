@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 HELD_OUT_FRAC = 0.15
 """Of the training pictures, where the data set has no val."""
-L2_TRIED = (3e-3, 1e-2, 3e-2)
+L2_TRIED = (1e-2, 3e-2, 1e-1)
 """Weight decays of the head; val decides."""
 
 
