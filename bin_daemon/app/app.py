@@ -31,7 +31,8 @@ FRAME_WAIT_S = 0.25
 """The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
 SILENT_SLACK_S = 1.0
 """On top of camera.read_timeout_s, by which a sound camera driver gives up by itself."""
-LIDS_SHUT_S = 1.0
+LIDS_SHUT_S = 2.5
+"""A lid that has just opened rests 1 s before the controller lets it turn back (REST_MS), then it travels."""
 FLUSH_S = 2.0
 JOIN_S = 1.0
 EXIT_OK, EXIT_BUG = 0, 70

@@ -128,36 +128,35 @@ def make_bin(folder: Path, bundle: Path, broker: Broker, controller: Controller 
 
 
 @pytest.fixture
-def smart_bin(
-    tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker, shared_controller: Controller
-) -> Iterator[Bin]:
-    """Broker, controller and subscriber running; the daemon not yet."""
-    shared_controller.motions.clear()
-    made = make_bin(tmp_path, kitchen_bundle, shared_broker, shared_controller)
-    made.subscriber.await_ready()
-    yield made
-    made.end()
-    wait_for(shared_controller.all_shut, "all lids shut after the daemon is gone", 10)
-
-
-@pytest.fixture
-def lone_broker_bin(tmp_path: Path, kitchen_bundle: Path, shared_controller: Controller) -> Iterator[Bin]:
-    """A bin whose broker is its own and not running yet."""
-    shared_controller.motions.clear()
-    broker = Broker(tmp_path, free_port())
-    made = make_bin(tmp_path, kitchen_bundle, broker, shared_controller)
-    yield made
-    made.end()
-    broker.stop()
-    wait_for(shared_controller.all_shut, "all lids shut after the daemon is gone", 10)
-
-
-@pytest.fixture
-def handy_bin(tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker) -> Iterator[Bin]:
-    """A bin whose controller is in this process: it can be reset, and its cable pulled."""
+def smart_bin(tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker) -> Iterator[Bin]:
+    """Broker, controller and subscriber running; the daemon not yet. The controller is at hand: reset it, pull its cable."""
     controller = LocalController(tmp_path / "lids")
     with controller.pty:
         made = make_bin(tmp_path, kitchen_bundle, shared_broker, controller)
         made.subscriber.await_ready()
         yield made
         made.end()
+
+
+@pytest.fixture
+def lone_broker_bin(tmp_path: Path, kitchen_bundle: Path) -> Iterator[Bin]:
+    """A bin whose broker is its own and not running yet."""
+    broker, controller = Broker(tmp_path, free_port()), LocalController(tmp_path / "lids")
+    with controller.pty:
+        made = make_bin(tmp_path, kitchen_bundle, broker, controller)
+        yield made
+        made.end()
+    broker.stop()
+
+
+@pytest.fixture
+def far_bin(
+    tmp_path: Path, kitchen_bundle: Path, shared_broker: Broker, shared_controller: Controller
+) -> Iterator[Bin]:
+    """A bin at the controller of another process, `bin-daemon simulate-controller`."""
+    shared_controller.motions.clear()
+    made = make_bin(tmp_path, kitchen_bundle, shared_broker, shared_controller)
+    made.subscriber.await_ready()
+    yield made
+    made.end()
+    wait_for(shared_controller.all_shut, "all lids shut after the daemon is gone", 10)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bin_daemon.model.bundle import METADATA_FILE, WEIGHTS_FILE
 from bin_daemon.model.onnx_file import ONNX_FILE, SIDECAR_FILE
 from tests.faults.rig import BOUND_S, Bin
-
-WEIGHTS, METADATA = "weights.safetensors", "bundle.json"
 
 
 def refused(smart_bin: Bin, settings: dict[str, object], *words: str) -> None:
@@ -52,10 +51,10 @@ def garbage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, empty, garbage, Path.unlink], ids=lambda x: x.__name__)
-@pytest.mark.parametrize("name", [WEIGHTS, METADATA])
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, METADATA_FILE])
 def test_damaged_bundle(smart_bin: Bin, name: str, damage: Callable[[Path], object], kitchen_bundle: Path) -> None:
     """Weights or metadata truncated, bit-flipped, emptied, replaced or missing: refused by name."""
-    if (name, damage) == (METADATA, flip):
+    if (name, damage) == (METADATA_FILE, flip):
         pytest.skip("the last byte of the metadata is a line end")
     copy = smart_bin.folder / "model"
     shutil.copytree(kitchen_bundle, copy)

@@ -54,7 +54,7 @@ def sorted_after(smart_bin: Bin, code: str) -> None:
     ("camera", "code", "word", "enough"),
     [
         ("Gone", "camera_lost", "lost", 3),
-        ("Frozen", "camera_lost", "lost", 25),
+        ("Frozen", "camera_lost", "lost", 3),
         ("Black", "sight_too_dark", "too_dark", 25),
         ("Covered", "sight_covered", "covered", 25),
     ],

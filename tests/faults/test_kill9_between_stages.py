@@ -28,22 +28,22 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("when", "point", "decided"), POINTS)
-def test_killed(smart_bin: Bin, when: str, point: str, decided: int) -> None:
+def test_killed(far_bin: Bin, when: str, point: str, decided: int) -> None:
     """The lids shut by themselves; the next run ends every decision with one outcome and one event, and opens nothing anew."""
-    victim = smart_bin.start(command=(DYING, when, point), wait_ready=False)
+    victim = far_bin.start(command=(DYING, when, point), wait_ready=False)
     assert victim.wait(60) == -signal.SIGKILL
-    smart_bin.daemon = None
-    wait_for(smart_bin.controller.all_shut, "all lids shut by the controller alone", 10)
-    opened_before = dict(smart_bin.controller.openings())
+    far_bin.daemon = None
+    wait_for(far_bin.controller.all_shut, "all lids shut by the controller alone", 10)
+    opened_before = dict(far_bin.controller.openings())
 
-    smart_bin.start({"camera.source": EMPTY})
-    wait_for(lambda: None not in smart_bin.outcomes().values(), "every decision ended")
-    outcomes = smart_bin.outcomes()
+    far_bin.start({"camera.source": EMPTY})
+    wait_for(lambda: None not in far_bin.outcomes().values(), "every decision ended")
+    outcomes = far_bin.outcomes()
     assert len(outcomes) == decided
-    told = smart_bin.subscriber.events
+    told = far_bin.subscriber.events
     wait_for(lambda: {x["id"] for x in told()} == set(outcomes), "every decision told")
     for event in told():
         assert outcomes[event["id"]] == event["outcome"]
-    assert smart_bin.controller.openings() == opened_before
+    assert far_bin.controller.openings() == opened_before
     assert set(opened_before.values()) <= {1}
-    assert smart_bin.stop() == 0
+    assert far_bin.stop() == 0

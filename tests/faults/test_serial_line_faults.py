@@ -56,48 +56,48 @@ def outcome_of_open_lid(smart_bin: Bin) -> str | None:
     return next((outcome for outcome, its in rows if its == action_id), None)
 
 
-def test_controller_resets_with_a_lid_open(handy_bin: Bin) -> None:
+def test_controller_resets_with_a_lid_open(smart_bin: Bin) -> None:
     """A reset in mid-open: the lid shuts, the item is interrupted and never repeated, the next one works."""
-    controller = handy_bin.controller
+    controller = smart_bin.controller
     assert isinstance(controller, LocalController)
-    handy_bin.start({"policy.hold_ms": 3000})
+    smart_bin.start({"policy.hold_ms": 3000})
     wait_for(controller.any_open, "an open lid")
     controller.pty.device.reset()
     wait_for(controller.all_shut, "the lid shut by the reset controller", 10)
-    wait_for(lambda: outcome_of_open_lid(handy_bin) is not None, "its outcome")
-    assert outcome_of_open_lid(handy_bin) == "interrupted"
-    next_item_works(handy_bin)
+    wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
+    assert outcome_of_open_lid(smart_bin) == "interrupted"
+    next_item_works(smart_bin)
 
 
-def test_cable_out_and_in(handy_bin: Bin) -> None:
+def test_cable_out_and_in(smart_bin: Bin) -> None:
     """Unplugged with a lid open, back under another number behind the same name: interrupted, fault told and cleared."""
-    controller = handy_bin.controller
+    controller = smart_bin.controller
     assert isinstance(controller, LocalController)
-    handy_bin.start({"policy.hold_ms": 3000})
+    smart_bin.start({"policy.hold_ms": 3000})
     wait_for(controller.any_open, "an open lid")
     controller.pty.unplug()
-    wait_for(lambda: outcome_of_open_lid(handy_bin) is not None, "its outcome")
-    assert outcome_of_open_lid(handy_bin) == "interrupted"
-    wait_for(lambda: handy_bin.subscriber.faults("controller_lost") == ["raised"], "the fault told")
+    wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
+    assert outcome_of_open_lid(smart_bin) == "interrupted"
+    wait_for(lambda: smart_bin.subscriber.faults("controller_lost") == ["raised"], "the fault told")
     wait_for(controller.all_shut, "the lid shut by the controller alone", 10)
-    assert not handy_bin.status()["state"]["controller"]
+    assert not smart_bin.status()["state"]["controller"]
     controller.pty.plug()
-    wait_for(lambda: handy_bin.subscriber.faults("controller_lost") == ["raised", "cleared"], "the fault cleared")
-    next_item_works(handy_bin)
+    wait_for(lambda: smart_bin.subscriber.faults("controller_lost") == ["raised", "cleared"], "the fault cleared")
+    next_item_works(smart_bin)
 
 
-def test_controller_loses_power_with_a_lid_open(handy_bin: Bin) -> None:
+def test_controller_loses_power_with_a_lid_open(smart_bin: Bin) -> None:
     """The controller dies for good and another comes up in its place: the decision ends, the next item works."""
-    controller = Controller(handy_bin.folder / "powered")
+    controller = Controller(smart_bin.folder / "powered")
     controller.start()
-    handy_bin.controller = controller
+    smart_bin.controller = controller
     try:
-        handy_bin.start({"controller.port": str(controller.link), "policy.hold_ms": 3000})
+        smart_bin.start({"controller.port": str(controller.link), "policy.hold_ms": 3000})
         wait_for(controller.any_open, "an open lid")
         controller.stop(signal.SIGKILL)
-        wait_for(lambda: outcome_of_open_lid(handy_bin) is not None, "its outcome")
-        assert outcome_of_open_lid(handy_bin) == "interrupted"
+        wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
+        assert outcome_of_open_lid(smart_bin) == "interrupted"
         controller.start()
-        next_item_works(handy_bin)
+        next_item_works(smart_bin)
     finally:
         controller.stop(signal.SIGKILL)

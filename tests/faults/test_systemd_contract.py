@@ -46,7 +46,7 @@ def test_bug_on_the_line(smart_bin: Bin) -> None:
 
 def test_bug_that_comes_back_while_stopping(smart_bin: Bin) -> None:
     """The same bug strikes again on the way out: the other steps of the end are still made, exit 70."""
-    daemon = smart_bin.start({"policy.hold_ms": 300}, command=(DYING, "bug", "lids.poll"))
+    daemon = smart_bin.start({"policy.hold_ms": 1000}, command=(DYING, "bug", "lids.poll"))
     assert daemon.wait(40) == 70
     wait_for(smart_bin.controller.all_shut, "all lids shut", 5)
     wait_for(lambda: smart_bin.subscriber.last("availability") == b"offline", "offline told")
