@@ -15,12 +15,14 @@ from bin_daemon.model.bundle import read_bundle
 from bin_daemon.model.network import load_network
 from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import prepare_picture
+from bin_daemon.training.backbone import Backbone
 from bin_daemon.training.data import load
 from bin_daemon.training.embed import Job, embed
 from bin_daemon.training.head import HeadRecipe, train_head
 from bin_daemon.training.loss import LossRecipe, SortingLoss
 from bin_daemon.training.run import Order, train_bundle
 from bin_daemon.training.screen import QuietScreen
+from bin_daemon.training.start import find_start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +137,12 @@ def test_contradictions_are_refused(shapes: Path, tiny_bundle: Bundle, tmp_path:
         with pytest.raises(ConfigError, match=message):
             train_bundle(order, QuietScreen())
     assert not (tmp_path / "o").exists()
+
+
+def test_old_torch_gives_the_same_features(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch has no new exporter, eager torch stands in and gives what ONNX Runtime gives."""
+    start = find_start(str(tiny_bundle.path), None)
+    images = np.random.default_rng(0).standard_normal((3, 3, 64, 64)).astype(np.float32)
+    by_onnx = Backbone(start, 1).features(images)
+    monkeypatch.setattr(torch, "__version__", "2.3.0+cpu")
+    assert Backbone(start, 1).features(images) == pytest.approx(by_onnx, abs=1e-4)
