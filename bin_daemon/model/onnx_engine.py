@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 
 from bin_daemon.errors import ModelError
+from bin_daemon.model.heap import keep_large_blocks_apart
 from bin_daemon.model.onnx_file import INPUT_NAME
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def open_session(file: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = ERRORS_ONLY
     # Spinning threads burn a core that camera and serial line need: 4 x better medians under load without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    keep_large_blocks_apart()
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class

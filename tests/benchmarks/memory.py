@@ -1,0 +1,164 @@
+"""``python -m tests.benchmarks.memory FRAMES``: does the line's memory grow?
+
+Items fall for hours, on a clock that only sleeping moves. Real: simulated camera, detector, policy, durable journal, outbox.
+The classifier is a stub, and lids move by the clock; a publisher that is always connected empties the outbox.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bin_daemon.app.parts import new_id
+from bin_daemon.app.tally import Tally
+from bin_daemon.config.settings import CameraSettings, JournalSettings, PlacementSettings, PolicySettings, Settings
+from bin_daemon.domain import (
+    Category,
+    Classification,
+    LidCommand,
+    LidPosition,
+    LidReport,
+    LidsState,
+    LidState,
+    Outcome,
+    Placement,
+)
+from bin_daemon.events import Journal
+from bin_daemon.pipeline import Pipeline
+from bin_daemon.placement import Detector
+from bin_daemon.policy import Policy
+from bin_daemon.sim.camera import SimCamera
+from bin_daemon.sim.playback import CYCLE, VirtualClock
+from bin_daemon.sim.world import LidMotion, World, world
+from firmware_protocol.hal import Motion
+from tests.benchmarks.figures import Figure
+
+AIM_KB = 1000
+"""Over 100,000 frames: less than one page of 4 kB for every 400 frames is noise of the allocator."""
+SIZE = (320, 180)
+"""Small pictures: the line keeps none, so that their size does not matter, and time does."""
+SAMPLES = 10
+KEEP_DAYS = 0.005
+"""Seven minutes: journal rows come and go many times in one run, as they do over months."""
+_POSITIONS = {
+    Motion.OPENING: LidPosition.OPENING,
+    Motion.OPEN: LidPosition.OPEN,
+    Motion.CLOSING: LidPosition.CLOSING,
+    Motion.CLOSED: LidPosition.CLOSED,
+}
+
+
+class PlayedLids:
+    """A lid port whose lids move by the virtual clock; the scene hears of every motion."""
+
+    def __init__(self, clock: VirtualClock, scene: World) -> None:
+        self._clock = clock
+        self._scene = scene
+        self._due: deque[tuple[float, Motion, LidCommand]] = deque()
+        self._lids = {lid: LidState(lid, LidPosition.CLOSED) for lid in range(1, 5)}
+
+    @property
+    def state(self) -> LidsState:
+        """All lids now."""
+        return LidsState(connected=True, lids=dict(self._lids))
+
+    def open(self, command: LidCommand) -> None:
+        """Begin one whole cycle."""
+        starts = accumulate((seconds for _, seconds in CYCLE), initial=self._clock.now_s)
+        self._due.extend((t_s, motion, command) for t_s, (motion, _) in zip(starts, CYCLE, strict=False))
+
+    def poll(self) -> Sequence[LidReport]:
+        """Move on to the present."""
+        reports = []
+        while self._due and self._due[0][0] <= self._clock.now_s:
+            t_s, motion, command = self._due.popleft()
+            shut_t_s = t_s if motion is Motion.CLOSED else None
+            self._lids[command.lid] = LidState(command.lid, _POSITIONS[motion], closed_t_s=shut_t_s)
+            self._scene.tell(LidMotion(t_s, command.lid, motion, command.action_id))
+            if motion is Motion.CLOSED:
+                reports.append(LidReport(command.action_id, Outcome.CLOSED, "CLOSED", open_ms=1000.0))
+        return reports
+
+
+class Stub:
+    """Sure of one category after the other; counts."""
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def classify(self, placement: Placement) -> Classification:
+        """No model."""
+        self.items += 1
+        best = tuple(Category)[self.items % 4]
+        probs = {category: 0.97 if category is best else 0.01 for category in Category}
+        return Classification(best, probs, (), 0.96, 1.0, "stub", 1.0, placement.t_s)
+
+
+def run(frames: int) -> dict[str, Any]:
+    """Play ``frames`` frames after a tenth as warm-up; samples of memory, files and threads on the way."""
+    clock, me, stub = VirtualClock(), psutil.Process(), Stub()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        journal = Journal(
+            Path(folder) / "journal.sqlite", JournalSettings(max_age_days=KEEP_DAYS), "bench",
+            clock=clock.clock, wall=lambda: 1.8e9 + clock.now_s, synced=lambda: True,
+        )  # fmt: skip
+        camera = SimCamera(
+            CameraSettings(source="sim:memory?photos=drawn&items=100000&seed=1", width=SIZE[0], height=SIZE[1]),
+            clock=clock.clock,
+            sleep=clock.sleep,
+        )
+        policy = Policy(PolicySettings(), Settings().lids)
+        lids = PlayedLids(clock, world("memory"))
+        pipeline = Pipeline(
+            Detector(PlacementSettings(), new_id), stub, policy, Tally(journal, clock=clock.clock), lids
+        )
+        samples: list[tuple[int, int]] = []
+        with camera.open() as read:
+            for number in range(1, frames + frames // SAMPLES + 1):
+                pipeline.step(read())
+                if number % 100 == 0:
+                    journal.outbox.ack([row.event_id for row in journal.outbox.batch(100)])
+                if number % (frames // SAMPLES) == 0:
+                    gc.collect()
+                    samples.append((number, me.memory_info().rss))
+                if len(samples) == 1 and number == frames // SAMPLES:
+                    files, threads = me.num_fds(), me.num_threads()
+        found = {"fds": me.num_fds() - files, "threads": me.num_threads() - threads}
+        journal.close()
+    numbers, sizes = zip(*samples, strict=True)
+    slope = float(np.polyfit(numbers, sizes, 1)[0])
+    return {
+        **found,
+        "items": stub.items,
+        "frames": frames,
+        "slope_kb": slope * 100_000 / 1024,
+        "rss_mb": [x / 1e6 for x in sizes],
+    }
+
+
+def measure(frames: int) -> tuple[list[Figure], dict[str, Any]]:
+    """Run it in a process of its own; its figures, and its raw samples."""
+    command = [sys.executable, "-m", "tests.benchmarks.memory", str(frames)]
+    found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    name = f"memory growth, {found['items']} items in {frames} frames"
+    return [
+        Figure(name, "kB/100k frames", found["slope_kb"], SAMPLES + 1, aim=f"< {AIM_KB}"),
+        Figure("  resident at the end", "MB", found["rss_mb"][-1], 1),
+        Figure("  open files more than after warm-up", "", found["fds"], 1, aim="0"),
+        Figure("  threads more than after warm-up", "", found["threads"], 1, aim="0"),
+    ], found
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(int(sys.argv[1]))))  # noqa: T201 - the parent reads it
