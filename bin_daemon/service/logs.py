@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
@@ -28,16 +29,33 @@ def setup_logs(level: str = "info", style: str = "auto") -> None:
     factory: Any
     if as_json:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast("BinaryIO", _Unfailing(sys.stderr.buffer)))
     else:
         processors += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        factory = structlog.WriteLoggerFactory(sys.stderr)
+        factory = structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(sys.stderr)))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
+
+
+class _Unfailing:
+    """A stream whose failure (full disk, reader gone) costs the line, never the daemon: whoever logs expects no error."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> None:
+        """Write, or let it be."""
+        with contextlib.suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        """Flush, or let it be."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

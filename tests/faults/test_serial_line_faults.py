@@ -49,11 +49,18 @@ def next_item_works(smart_bin: Bin) -> None:
     smart_bin.check_books()
 
 
-def outcome_of_open_lid(smart_bin: Bin) -> str | None:
-    """How the command ended whose lid moved last."""
-    action_id = smart_bin.controller.motions[-1]["action_id"]
-    rows = smart_bin.journal("SELECT outcome, action_id FROM actions")
-    return next((outcome for outcome, its in rows if its == action_id), None)
+def open_lid(smart_bin: Bin) -> int:
+    """Wait for a lid that stands open; the id of its action."""
+    wait_for(smart_bin.controller.any_open, "an open lid")
+    return int(smart_bin.controller.motions[-1]["action_id"])
+
+
+def is_interrupted(smart_bin: Bin, action_id: int) -> bool:
+    """Whether that action ended so; nothing else will do."""
+    rows = smart_bin.journal("SELECT action_id, outcome FROM actions")
+    outcome = dict(rows)[action_id]
+    assert outcome in {None, "interrupted"}
+    return outcome is not None
 
 
 def test_controller_resets_with_a_lid_open(smart_bin: Bin) -> None:
@@ -61,11 +68,10 @@ def test_controller_resets_with_a_lid_open(smart_bin: Bin) -> None:
     controller = smart_bin.controller
     assert isinstance(controller, LocalController)
     smart_bin.start({"policy.hold_ms": 3000})
-    wait_for(controller.any_open, "an open lid")
+    action_id = open_lid(smart_bin)
     controller.pty.device.reset()
     wait_for(controller.all_shut, "the lid shut by the reset controller", 10)
-    wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
-    assert outcome_of_open_lid(smart_bin) == "interrupted"
+    wait_for(lambda: is_interrupted(smart_bin, action_id), "its outcome")
     next_item_works(smart_bin)
 
 
@@ -74,10 +80,9 @@ def test_cable_out_and_in(smart_bin: Bin) -> None:
     controller = smart_bin.controller
     assert isinstance(controller, LocalController)
     smart_bin.start({"policy.hold_ms": 3000})
-    wait_for(controller.any_open, "an open lid")
+    action_id = open_lid(smart_bin)
     controller.pty.unplug()
-    wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
-    assert outcome_of_open_lid(smart_bin) == "interrupted"
+    wait_for(lambda: is_interrupted(smart_bin, action_id), "its outcome")
     wait_for(lambda: smart_bin.subscriber.faults("controller_lost") == ["raised"], "the fault told")
     wait_for(controller.all_shut, "the lid shut by the controller alone", 10)
     assert not smart_bin.status()["state"]["controller"]
@@ -93,10 +98,9 @@ def test_controller_loses_power_with_a_lid_open(smart_bin: Bin) -> None:
     smart_bin.controller = controller
     try:
         smart_bin.start({"controller.port": str(controller.link), "policy.hold_ms": 3000})
-        wait_for(controller.any_open, "an open lid")
+        action_id = open_lid(smart_bin)
         controller.stop(signal.SIGKILL)
-        wait_for(lambda: outcome_of_open_lid(smart_bin) is not None, "its outcome")
-        assert outcome_of_open_lid(smart_bin) == "interrupted"
+        wait_for(lambda: is_interrupted(smart_bin, action_id), "its outcome")
         controller.start()
         next_item_works(smart_bin)
     finally:

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 CODE = """
 import structlog
@@ -47,3 +50,17 @@ def test_human_lines() -> None:
     assert "host=broker" in text
     assert "hunter2" not in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("style", ["json", "human"])
+def test_a_log_that_cannot_be_written_costs_nobody_an_error(style: str) -> None:
+    """A full disk under stderr: the line is lost, whoever logged goes on."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE.format(style=style) + "print('alive')"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "alive\n"
