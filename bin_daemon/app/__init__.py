@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from bin_daemon.app.app import App
+from bin_daemon.app.lock import only_one
 from bin_daemon.app.parts import Parts, make_parts
 from bin_daemon.config import Loaded
 
@@ -15,7 +16,8 @@ __all__ = ["App", "Parts", "make_parts", "run_until_signalled", "serve"]
 
 def serve(loaded: Loaded) -> int:
     """Build and run the bin of these settings until SIGTERM, SIGINT or SIGHUP; returns the exit code."""
-    return run_until_signalled(App(loaded, make_parts(loaded.settings)))
+    with only_one(loaded.settings.service.state_dir / "lock"):  # before the journal's file is touched
+        return run_until_signalled(App(loaded, make_parts(loaded.settings)))
 
 
 def run_until_signalled(app: App, *, beside: Callable[[], None] | None = None) -> int:

@@ -13,7 +13,6 @@ import structlog
 
 from bin_daemon.app.commands import Commands
 from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
-from bin_daemon.app.lock import only_one
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
 from bin_daemon.app.telling import Telling
@@ -87,7 +86,6 @@ class App:
     def run(self) -> int:
         """Serve until stopped. Every step of the end is bounded; if we die instead, the controller shuts its lids by itself."""
         with ExitStack() as stack:
-            stack.enter_context(only_one(self.settings.service.state_dir / "lock"))
             stack.callback(self.parts.journal.close)
             self.parts.classifier.warm_up()
             stack.callback(self._end_workers)
