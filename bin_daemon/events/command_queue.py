@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -58,8 +59,14 @@ class PendingCommand:
 class CommandQueue:
     """At most `QUEUE_MAX` commands; any thread puts, the main thread takes."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now_utc: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
         self._clock = clock
+        self._now_utc = now_utc
         self._lock = threading.Lock()
         self._waiting: deque[PendingCommand] = deque()
 
@@ -81,11 +88,17 @@ class CommandQueue:
         with self._lock:
             waiting = list(self._waiting)
             self._waiting.clear()
-        now_s = self._clock()
-        late = [x for x in waiting if now_s - x.since_t_s > WAIT_MAX_S]
-        for pending in late:
+        return [x for x in waiting if self._is_fresh(x)]
+
+    def _is_fresh(self, pending: PendingCommand) -> bool:
+        ends = pending.command.expires_at
+        if self._clock() - pending.since_t_s > WAIT_MAX_S:
             pending.refuse("stale", f"The bin was busy for more than {WAIT_MAX_S:g} s.")
-        return [x for x in waiting if now_s - x.since_t_s <= WAIT_MAX_S]
+        elif ends is not None and ends <= self._now_utc():
+            pending.refuse("stale", f"The command expired at {ends.isoformat()} while the bin was busy.")
+        else:
+            return True
+        return False
 
 
 class LocalCommands:
@@ -113,7 +126,11 @@ class LocalCommands:
         if query := self._queries.get(name):
             return _as_dict(Answer(ok=True, data=query()))
         rest = {key: value for key, value in request.items() if key != "name"}
-        result = self._gate.admit(name, orjson.dumps(rest) if rest else b"")
+        try:
+            payload = orjson.dumps(rest) if rest else b""
+        except orjson.JSONEncodeError:  # reads 1024 levels, writes 254
+            return _as_dict(Answer(ok=False, code="too_deep", message="A command nests at most a few levels."))
+        result = self._gate.admit(name, payload)
         if isinstance(result, Refusal):
             return _as_dict(Answer(ok=False, code=result.code, message=result.message))
         done = threading.Event()

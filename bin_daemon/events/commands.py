@@ -29,7 +29,8 @@ STALE_S = 120.0
 """A command older than this (by its UUIDv7 id) was meant for a moment that is gone; two minutes forgive a laptop's clock."""
 FUTURE_S = 3600.0
 """An end further away than this means that one of the clocks is wrong, so that the end protects nothing."""
-IDS_KEPT = 256
+IDS_KEPT = 1024
+"""More than can come within STALE_S at RATE_PER_S, so that a UUIDv7 cannot be pushed out of memory before it is stale."""
 RATE_PER_S = 5.0
 BURST = 20
 """A person clicks once a second; a burst is a script's start."""

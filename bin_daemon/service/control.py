@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ MAX_LINE = 4096
 """A command is far smaller; more is a mistake or an attack."""
 ACCEPT_S = 0.25
 CLIENT_S = 2.0
-"""A client that says nothing for this long is dropped: there is one thread for all."""
+"""A client that has not said all after this long is dropped: there is one thread for all, and its silence stops the watchdog."""
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -60,9 +61,9 @@ class ControlSocket:
         except TimeoutError:
             return
         with client:
-            client.settimeout(CLIENT_S)
             try:
-                line = _read_line(client)
+                line = _read_line(client, CLIENT_S)
+                client.settimeout(CLIENT_S)
                 if line:
                     client.sendall(orjson.dumps(self._answer(line), default=str) + b"\n")
             except OSError:
@@ -85,7 +86,7 @@ def ask(path: Path, request: dict[str, Any], *, timeout_s: float = 5.0) -> dict[
         try:
             client.connect(str(path))
             client.sendall(orjson.dumps(request) + b"\n")
-            answer = orjson.loads(_read_line(client, limit=1 << 20))
+            answer = orjson.loads(_read_line(client, timeout_s, limit=1 << 20))
         except (OSError, orjson.JSONDecodeError) as error:
             raise UnreachableError(
                 f"no daemon answers at {path}: {error}", hint="Is it running? systemctl status bin-daemon"
@@ -93,9 +94,11 @@ def ask(path: Path, request: dict[str, Any], *, timeout_s: float = 5.0) -> dict[
     return dict(answer)
 
 
-def _read_line(client: socket.socket, limit: int = MAX_LINE) -> bytes:
-    data = b""
+def _read_line(client: socket.socket, timeout_s: float, limit: int = MAX_LINE) -> bytes:
+    """Bytes up to the line's end, within ``timeout_s`` altogether: one byte now and then must not hold the thread."""
+    data, end_t_s = b"", time.monotonic() + timeout_s
     while not data.endswith(b"\n") and len(data) <= limit:
+        client.settimeout(max(0.001, end_t_s - time.monotonic()))
         chunk = client.recv(4096)
         if not chunk:
             break

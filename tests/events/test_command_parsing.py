@@ -18,6 +18,8 @@ from bin_daemon.events.commands import (
     BURST,
     COMMANDS,
     IDS_KEPT,
+    RATE_PER_S,
+    STALE_S,
     CommandGate,
     LidCloseArgs,
     LidOpenArgs,
@@ -74,7 +76,7 @@ MALICIOUS: list[tuple[str, bytes, str]] = [
     ("lid.open", b"\xff\xfe\x00", "not_json"),
     ("lid.open", b"{", "not_json"),
     ("lid.open", b"[" * 500 + b"]" * 500, "too_deep"),
-    ("lid.open", b"{\"a\":" * 150, "not_json"),
+    ("lid.open", b'{"a":' * 150, "not_json"),
     ("lid.open", b'{"a":' * 200 + b"1" + b"}" * 200, "too_large"),
     ("lid.open", b'{"a":' * 100 + b"1" + b"}" * 100, "too_deep"),
     ("lid.open", b"[[[[[[[1]]]]]]]", "too_deep"),
@@ -244,6 +246,38 @@ def test_a_command_that_waited_too_long_is_not_carried_out() -> None:
     now[0] = WAIT_MAX_S + 0.1
     assert queue.drain() == []
     assert answers == ["stale"]
+
+
+def test_a_command_that_expired_while_waiting_is_not_carried_out() -> None:
+    """``expires_at`` holds until the lid moves, not only until the command is read."""
+    now = [NOW]
+    queue = CommandQueue(clock=lambda: 0.0, now_utc=lambda: now[0])
+    answers: list[str] = []
+    command = Command("lid.open", LidOpenArgs(lid=1), expires_at=NOW + timedelta(seconds=1))
+    queue.put(command, lambda x: answers.append(x.code))
+    now[0] = NOW + timedelta(seconds=1)
+    assert queue.drain() == []
+    assert answers == ["stale"]
+
+
+@pytest.mark.parametrize("deep", ["[" * 500 + "]" * 500, '{"a":' * 300 + "1" + "}" * 300])
+def test_a_deeply_nested_local_command_is_refused(deep: str) -> None:
+    """What JSON readers take but writers do not must not crash the control socket: five crashes would end the daemon."""
+    local = LocalCommands(CommandQueue(), {})
+    assert local({"name": "mode", "args": json.loads(deep)})["error"]["code"] == "too_deep"
+
+
+def test_no_id_is_forgotten_before_it_is_stale() -> None:
+    """As many other commands as the rate allows within STALE_S do not push an id out of memory."""
+    now = [0.0]
+    gate = CommandGate(clock=lambda: now[0], now_utc=lambda: NOW)
+    assert isinstance(gate.admit("lid.close", b'{"id": "first", "args": {}}'), Command)
+    for n in range(int(STALE_S * RATE_PER_S)):
+        now[0] += 1 / RATE_PER_S
+        gate.admit("lid.close", json.dumps({"id": f"x{n}", "args": {}}).encode())
+    again = gate.admit("lid.close", b'{"id": "first", "args": {}}')
+    assert isinstance(again, Refusal)
+    assert again.code == "replayed"
 
 
 def test_the_control_socket_speaks_the_same_commands() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from bin_daemon.errors import DeviceError, UnreachableError
-from bin_daemon.service.control import ControlSocket, ask
+from bin_daemon.service.control import CLIENT_S, ControlSocket, ask
 from bin_daemon.service.worker import Worker
 
 BOUND_S = 5.0
@@ -66,6 +67,22 @@ def test_oversized_and_silent_clients_are_survived(path: Path) -> None:
     with contextlib.suppress(OSError):  # the server may hang up in the middle of our flood
         raw(path, b"x" * 65536)
     assert raw(path, b"") == b""
+    assert ask(path, {"name": "x"})["ok"]
+
+
+def test_a_dripping_client_is_dropped(path: Path) -> None:
+    """One byte now and then must not hold the one thread: the watchdog would take that for a hang."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dripping:
+        dripping.connect(str(path))
+        dripping.settimeout(CLIENT_S / 5)
+        began_t_s = time.monotonic()
+        with contextlib.suppress(BrokenPipeError):
+            while time.monotonic() - began_t_s < 2 * CLIENT_S:
+                dripping.sendall(b" ")
+                with contextlib.suppress(TimeoutError):
+                    assert dripping.recv(1) == b""
+                    break
+        assert time.monotonic() - began_t_s < 1.5 * CLIENT_S
     assert ask(path, {"name": "x"})["ok"]
 
 
