@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import timm
@@ -35,7 +36,7 @@ def build_network(architecture: ArchitectureInfo, num_labels: int) -> torch.nn.M
 def load_network(bundle: Bundle) -> torch.nn.Module:
     """The bundle's network with its weights, in eval mode; ModelError when names or shapes do not match, or not finite."""
     architecture = bundle.metadata.architecture
-    network = build_network(architecture, len(bundle.metadata.labels))
+    network = _without_weights(architecture, len(bundle.metadata.labels))
     weights = {name: torch.from_numpy(array) for name, array in read_weights(bundle.weights_path).items()}
     wanted = network.state_dict()
     for name, tensor in wanted.items():
@@ -45,8 +46,22 @@ def load_network(bundle: Bundle) -> torch.nn.Module:
             f"{bundle.weights_path}: {len(unknown)} tensors that {architecture.name} lacks, first {unknown[0]}",
             hint=_HINT,
         )
-    network.load_state_dict(weights, assign=False)
+    network.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()}, assign=True)
     return network
+
+
+def _without_weights(architecture: ArchitectureInfo, num_labels: int) -> torch.nn.Module:
+    """As `build_network`, without memory for tensors: fresh weights would cost 350 MB and seconds, and are replaced at once.
+
+    Older timm cannot build that way, and a tensor that no weight file holds would stay empty: then they are made all the same.
+    """
+    with contextlib.suppress(ModelError):
+        with torch.device("meta"):
+            network = build_network(architecture, num_labels)
+        filled = network.state_dict().keys()
+        if all(name in filled for name, _ in (*network.named_parameters(), *network.named_buffers())):
+            return network
+    return build_network(architecture, num_labels)
 
 
 _HINT = "the weights belong to another architecture: mend bundle.json or import the model again"
