@@ -35,7 +35,7 @@ MAX_METADATA_BYTES = 4 << 20
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LabelInfo(_Part):
@@ -75,7 +75,7 @@ class BundleMetadata(_Part):
     architecture: ArchitectureInfo
     labels: tuple[LabelInfo, ...] = Field(min_length=2, max_length=10_000)
     preprocessing: Preprocessing = Preprocessing()
-    temperature: float = Field(1.0, gt=0, le=100, allow_inf_nan=False, description="Logits are divided by it.")
+    temperature: float = Field(1.0, ge=0.01, le=100, description="Logits are divided by it.")
     source: str = Field("", description="Where the weights come from: address, revision, training data.")
     licence: str = Field("", description="Of the weights; 'unknown' where none is stated.")
     metrics: Mapping[str, JsonValue] = Field(default_factory=dict, description="What was measured, free form.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from bin_daemon.domain import Frame
-from bin_daemon.errors import ConfigError
+from bin_daemon.errors import BinError, ConfigError
 from bin_daemon.sensing.frozen import FrozenCheck
 
 if TYPE_CHECKING:
@@ -65,12 +65,20 @@ def _unknown(source: str) -> ConfigError:
 def _dotted(module: str, name: str, settings: CameraSettings) -> Camera:
     try:
         factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the module is somebody else's, and may fail in any way
         raise ConfigError(
             f"camera.source: {module}:{name} cannot be imported: {error}",
             hint="install the package that holds it into the daemon's environment, or mend the name",
         ) from error
-    made: object = factory(settings)
+    try:
+        made: object = factory(settings)
+    except BinError:
+        raise
+    except Exception as error:  # so may its class
+        raise ConfigError(
+            f"camera.source: {module}:{name} cannot be made: {type(error).__name__}: {error}",
+            hint="its class is called with the camera's settings and must not open the device yet",
+        ) from error
     if not callable(getattr(made, "open", None)):
         raise ConfigError(
             f"camera.source: {module}:{name} has no open()",

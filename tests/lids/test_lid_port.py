@@ -144,13 +144,19 @@ def test_bugs_are_not_hidden() -> None:
         raise KeyError("x")
 
 
-@pytest.mark.parametrize("url", ["foo://bin", "sim://bin?speed=3"])
+@pytest.mark.parametrize("url", ["foo://bin", "sim://bin?speed=3", "hwgrep://[", "spy:///dev/null?file=/nowhere/x"])
 def test_a_wrong_url_is_the_technicians(url: str) -> None:
     """A scheme or parameter that nobody knows is a ConfigError before anything is opened."""
     with pytest.raises(ConfigError) as caught:
         check_url(url)
     assert url in str(caught.value)
     assert caught.value.hint
+
+
+def test_a_port_sought_by_name_may_be_unplugged_at_the_start() -> None:
+    """hwgrep:// that finds nothing is weather, as an absent /dev name is: the daemon starts and looks again."""
+    check_url("hwgrep://no such controller")
+    assert "cannot open" in str(failing("hwgrep://no such controller"))
 
 
 def test_sim_port_behaves_like_a_port() -> None:

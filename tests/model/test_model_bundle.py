@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ def _set(*place: Any, to: Any) -> Callable[[dict[str, Any]], None]:
 WRONG = {
     "format_version": (_set("format_version", to=2), "format_version.*found '2'"),
     "id with a path": (_set("id", to="../../etc"), "id: .*found '../../etc'"),
-    "temperature": (_set("temperature", to=0), "temperature: .*greater than 0"),
+    "temperature": (_set("temperature", to=0), "temperature: .*greater than or equal to 0.01"),
     "temperature text": (_set("temperature", to="warm"), "temperature: .*found 'warm'"),
     "category": (_set("labels", 3, "category", to="plastic"), r"labels\.3\.category: .*found 'plastic'"),
     "label265": (_set("labels", 1, "label265", to=265), r"labels\.1\.label265: .*found '265'"),
@@ -158,6 +159,8 @@ WRONG = {
         r"architecture\.kwargs: .*'pretrained' is not",
     ),
     "eps": (_set("architecture", "norm_eps", to={"stem.1": -1.0}), r"architecture\.norm_eps\.stem\.1: "),
+    "std infinite": (_set("preprocessing", "std", to=[math.inf, 1.0, 1.0]), r"preprocessing\.std\.0: .*finite"),
+    "mean": (_set("preprocessing", "mean", to=[math.nan, 0.0, 0.0]), r"preprocessing\.mean\.0: .*finite"),
     "std": (_set("preprocessing", "std", to=[0.2, 0.0, 0.2]), r"preprocessing\.std: .*above 0"),
     "crop": (_set("preprocessing", "crop_px", to=74), "preprocessing: .*crop_px 74 is larger than resize_px 73"),
     "backend": (_set("preprocessing", "backend", to="cv2"), r"preprocessing\.backend: .*found 'cv2'"),

@@ -122,6 +122,26 @@ def test_what_is_no_picture_is_one_error(content: bytes, message: str, tmp_path:
     assert caught.value.hint
 
 
+def test_only_kinds_of_photographs_are_decoded(tmp_path: Path) -> None:
+    """PostScript would be run by Ghostscript, and rare decoders are where the holes are: never tried."""
+    Image.new("RGB", (8, 8), RED).save(tmp_path / "drawing.eps")
+    Image.new("RGB", (8, 8), RED).save(tmp_path / "texture.dds")
+    for name in ("drawing.eps", "texture.dds"):
+        with pytest.raises(ModelError, match="not a picture of a known kind"):
+            read_picture(tmp_path / name)
+
+
+def test_whatever_a_decoder_raises_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's AVIF decoder raises RuntimeError on a damaged file; nothing may come through as a traceback."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Failed to decode image")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(ModelError, match="cannot be read: Failed to decode image"):
+        read_picture(tmp_path / "item.png")
+
+
 def test_a_truncated_photo_is_refused(tmp_path: Path) -> None:
     """Half a JPEG would show a grey half: refused."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)

@@ -172,6 +172,10 @@ class Camera:
 class Lamp:
     def __init__(self, settings):
         pass
+
+class Broken:
+    def __init__(self, settings):
+        raise RuntimeError("no licence")
 """
 
 
@@ -187,6 +191,11 @@ def test_a_dotted_path_is_imported_and_given_the_settings(tmp_path: Path, monkey
         open_camera(settings(source="site_cams.own:Nobody"))
     with pytest.raises(ConfigError, match="has no open"):
         open_camera(settings(source="site_cams.own:Lamp"))
+    with pytest.raises(ConfigError, match="cannot be made: RuntimeError: no licence"):
+        open_camera(settings(source="site_cams.own:Broken"))
+    (tmp_path / "site_cams" / "bad.py").write_text("raise RuntimeError('no licence')")
+    with pytest.raises(ConfigError, match="cannot be imported: no licence"):
+        open_camera(settings(source="site_cams.bad:Camera"))
     stuck = open_camera(settings(source="site_cams.own:Camera", frozen_frames=3))
     for _ in range(2):  # opened again, it is still the same picture
         with stuck.open() as read, pytest.raises(DeviceError, match="own:Camera is frozen"):
@@ -207,6 +216,7 @@ def test_an_unknown_source_says_what_is_known(source: str) -> None:
         ("file:/nowhere/clip.mp4", "/nowhere/clip"),
         ("dir:/nowhere/frames", "/nowhere/frames"),
         ("no.such.package:Camera", "no.such"),
+        ("..:Camera", "cannot be imported"),
     ],
 )
 def test_a_source_that_is_not_there_is_a_config_error(source: str, named: str) -> None:
