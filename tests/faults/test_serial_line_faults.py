@@ -105,3 +105,16 @@ def test_controller_loses_power_with_a_lid_open(smart_bin: Bin) -> None:
         next_item_works(smart_bin)
     finally:
         controller.stop(signal.SIGKILL)
+
+
+def test_daemon_freezes_with_a_lid_open(smart_bin: Bin) -> None:
+    """A host that stands still (swap, SIGSTOP): the controller shuts by itself; once awake, the decision ends, and on it goes."""
+    daemon = smart_bin.start({"policy.hold_ms": 10_000})
+    action_id = open_lid(smart_bin)
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(smart_bin.controller.all_shut, "the lid shut by the controller alone", 8)
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+    wait_for(lambda: dict(smart_bin.journal("SELECT action_id, outcome FROM actions"))[action_id], "its outcome")
+    next_item_works(smart_bin)
