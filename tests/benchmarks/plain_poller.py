@@ -17,7 +17,7 @@ MOTION_GREY = 12
 def main(folder: Path, fps: float) -> None:
     """Watch for ever; says when it has begun."""
     buffers = [np.frombuffer(file.read_bytes(), np.uint8) for file in sorted(folder.glob("*.jpg"))]
-    last = None
+    last, due_s = None, time.monotonic()
     for number, buffer in enumerate(cycle(buffers)):
         picture = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
         grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)  # type: ignore[arg-type] # the pictures are good
@@ -26,7 +26,8 @@ def main(folder: Path, fps: float) -> None:
         last = grey
         if number == len(buffers):
             print("watching", flush=True)  # noqa: T201 - the parent waits for it
-        time.sleep(1 / fps)
+        due_s += 1 / fps
+        time.sleep(max(0.0, due_s - time.monotonic()))
 
 
 if __name__ == "__main__":
