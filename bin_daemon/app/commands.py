@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bin_daemon.app.mode import StandingMode
 from bin_daemon.app.parts import Parts, new_id
 from bin_daemon.config import Settings
 from bin_daemon.domain import Frame, ManualRequest, Mode
@@ -16,6 +17,8 @@ from bin_daemon.pipeline import Pipeline
 
 TIMED_MODES = frozenset({Mode.MANUAL, Mode.MAINTENANCE})
 JPEG_QUALITY = 85
+RESTART_REST_S = 90.0
+"""systemd gives a unit up for good that starts more than 5 times in 300 s: whoever may command must not be able to do that."""
 
 
 class Commands:
@@ -39,7 +42,8 @@ class Commands:
         self._send_image = send_image
         self._restart = restart
         self._clock = clock
-        self._mode_ends_t_s: float | None = None
+        self._standing = StandingMode(pipeline, settings.service.state_dir / "mode.json", clock=clock)
+        self._started_t_s = clock()
         self._handlers: dict[str, Callable[[PendingCommand], None]] = {
             "mode": self._mode,
             "lid.open": self._lid_open,
@@ -50,8 +54,7 @@ class Commands:
 
     def run_waiting(self) -> None:
         """Carry out what waits, and end a mode whose time is up."""
-        if self._mode_ends_t_s is not None and self._clock() >= self._mode_ends_t_s:
-            self._set_mode(Mode.AUTO, None)
+        self._standing.end_when_due()
         for pending in self._parts.commands.drain():
             self._handlers[pending.command.name](pending)
 
@@ -61,12 +64,10 @@ class Commands:
         for_s = None
         if args.mode in TIMED_MODES:
             for_s = args.for_s or self._settings.policy.manual_timeout_s
-        self._set_mode(args.mode, for_s)
-        pending.accept({"mode": args.mode.value, "for_s": for_s})
-
-    def _set_mode(self, mode: Mode, for_s: float | None) -> None:
-        self._pipeline.mode = mode
-        self._mode_ends_t_s = None if for_s is None else self._clock() + for_s
+        if why_not := self._standing.change(args.mode, for_s, local=pending.command.local):
+            pending.refuse("not_allowed", why_not)
+        else:
+            pending.accept({"mode": args.mode.value, "for_s": for_s})
 
     def _lid_open(self, pending: PendingCommand) -> None:
         args = pending.command.args
@@ -115,6 +116,9 @@ class Commands:
             pending.refuse("no_broker", "The broker is not connected: nobody could receive the picture.")
 
     def _do_restart(self, pending: PendingCommand) -> None:
+        if not pending.command.local and self._clock() - self._started_t_s < RESTART_REST_S:
+            pending.refuse("too_soon", f"The daemon was started less than {RESTART_REST_S:g} s ago.")
+            return
         pending.accept({"restart": "The daemon ends in good order; systemd starts it again."})
         self._restart()
 

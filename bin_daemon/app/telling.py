@@ -20,6 +20,8 @@ from bin_daemon.pipeline import Pipeline
 from bin_daemon.service.health import process_health
 
 FPS_FRAMES = 30
+FAULT_REST_S = 3.0
+"""A fault is cleared when it has been away for so long: a value at its limit must not fill outbox and disk with edges."""
 
 
 class Telling:
@@ -44,6 +46,7 @@ class Telling:
         self._version = importlib.metadata.version("bin-daemon")
         self._hardware = _hardware()
         self._own: set[str] = set()
+        self._seen_t_s: dict[str, float] = {}
         self.newest: Frame | None = None
 
     def frame(self, frame: Frame) -> None:
@@ -53,11 +56,15 @@ class Telling:
 
     def update_faults(self, found: Iterable[Fault]) -> None:
         """Raise and clear so that the journal's faults are what was found; the journal's own faults are its own business."""
+        now_s = self._clock()
         present = {fault.code: fault for fault in found}
-        for code in self._own - present.keys():
-            self._parts.journal.clear_fault(code)
+        for code, seen_t_s in list(self._seen_t_s.items()):
+            if code not in present and now_s - seen_t_s >= FAULT_REST_S:
+                self._parts.journal.clear_fault(code)
+                del self._seen_t_s[code]
         for fault in present.values():
             self._parts.journal.raise_fault(fault)
+            self._seen_t_s[fault.code] = now_s
         self._own = set(present)
 
     def info(self) -> dict[str, Any]:
