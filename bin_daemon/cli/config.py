@@ -11,8 +11,8 @@ import typer
 from pydantic import SecretStr
 
 from bin_daemon.config import Loaded, load
+from bin_daemon.config.checks import leaves
 from bin_daemon.config.keys import path_text
-from bin_daemon.config.loading import leaves
 from bin_daemon.config.schema import schema_text
 from bin_daemon.errors import ConfigError
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bin_daemon.domain import Category
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 _OTHERS_MAY_READ = 0o004
+_DELETE = 0x7F
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,33 @@ def cross_check(settings: Settings) -> Iterator[Finding]:
     yield from _policy(settings)
     yield from _sight(settings)
     yield from _broker(settings.mqtt)
+    yield from _characters(settings)
     if settings.service.stale_s <= settings.camera.read_timeout_s:
         yield Finding(
             ("service", "stale_s"),
             f"must be more than camera.read_timeout_s ({settings.camera.read_timeout_s:g}), "
             f"or a slow camera restarts the daemon (got {settings.service.stale_s:g})",
         )
+
+
+def _characters(settings: Settings) -> Iterator[Finding]:
+    """NUL and its like: the system's calls end at it, MQTT forbids it in topics, terminals obey it."""
+    for path, value in leaves(settings.model_dump()):
+        texts = [x for x in (str(path[-1]), str(value)) if any(ord(c) < ord(" ") or ord(c) == _DELETE for c in x)]
+        if texts:
+            yield Finding(path, f"holds a control character (got {texts[0][:80]!r})")
+
+
+def leaves(tree: Any, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Each effective value with its path; a list of plain values is one value."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from leaves(value, (*prefix, str(getattr(key, "value", key))))
+    elif isinstance(tree, (list, tuple)) and tree and isinstance(tree[0], Mapping):
+        for index, value in enumerate(tree):
+            yield from leaves(value, (*prefix, index))
+    else:
+        yield prefix, tree
 
 
 def _lids(settings: Settings) -> Iterator[Finding]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from bin_daemon.config.checks import cross_check
+from bin_daemon.config.checks import cross_check, leaves
 from bin_daemon.config.complaints import Complaint, raise_all
 from bin_daemon.config.explain import complain, complaint
 from bin_daemon.config.keys import path_text
 from bin_daemon.config.layers import Layer, credential_layers, env_layers, file_layers, merge, override_layers, setter
-from bin_daemon.config.positions import KeyPath
 from bin_daemon.config.settings import Settings
 from bin_daemon.errors import ConfigError
 
@@ -80,25 +79,20 @@ def _main_file(path: Path | None) -> Path | None:
     if path is None and not named:
         return DEFAULT_FILE if DEFAULT_FILE.exists() else None
     file = path or Path(str(named))
-    if not file.is_file():
+    if not _is_file(file):
         place = str(file) if path else f"env {FILE_VARIABLE}: {file}"
-        seen = "is a folder, not a file" if file.is_dir() else "no such file"
+        seen = "is a folder, not a file" if os.path.isdir(file) else "no such file"  # noqa: PTH112 - Path's raises for a long name
         raise ConfigError(
             f"{place}: {seen}", hint="samples to copy from are in configs/; without a file the defaults are used"
         )
     return file
 
 
-def leaves(tree: Any, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Each effective value with its path; a list of plain values is one value."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from leaves(value, (*prefix, str(getattr(key, "value", key))))
-    elif isinstance(tree, (list, tuple)) and tree and isinstance(tree[0], Mapping):
-        for index, value in enumerate(tree):
-            yield from leaves(value, (*prefix, index))
-    else:
-        yield prefix, tree
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _origins(settings: Settings, layers: Sequence[Layer]) -> dict[str, str]:

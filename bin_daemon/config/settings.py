@@ -32,6 +32,16 @@ def _empty_is_none(value: Any) -> Any:
 OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
 """Empty text means not set; left to itself, it would be the present folder."""
 
+
+def _named(value: Any) -> Any:
+    if value == "":
+        raise ValueError("must name a folder")
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_named)]
+"""As above: empty text would quietly be the present folder."""
+
 MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
 """other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
 
@@ -205,8 +215,8 @@ class JournalSettings(Section):
 class ServiceSettings(Section):
     """Life as a service."""
 
-    state_dir: Path = Field(Path("/var/lib/bin-daemon"), description="Journal, models, caches.")
-    runtime_dir: Path = Field(Path("/run/bin-daemon"), description="Control socket and lock.")
+    state_dir: Folder = Field(Path("/var/lib/bin-daemon"), description="Journal, models, caches.")
+    runtime_dir: Folder = Field(Path("/run/bin-daemon"), description="Control socket and lock.")
     ready_timeout_s: float = Field(60.0, gt=0, description="READY after this long even when degraded.")
     stale_s: float = Field(10.0, gt=0, description="A worker without a sign of life for this long stops the watchdog.")
 

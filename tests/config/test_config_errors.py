@@ -117,6 +117,10 @@ def test_what_is_no_toml(text: str | bytes, first_line: str) -> None:
             "[[lids]]\nlid=1\ncategory='other'\n[[lids]]\nlid = 1\ncategory='kitchen'\n",
             "bin.toml:5:1: lids[1].lid: lid 1 is there twice (also lids[0])",
         ),
+        ('[mqtt]\nbase = "a\\u0000b"\n', "bin.toml:2:1: mqtt.base: holds a control character (got 'a\\x00b')"),
+        ('[bin]\nname = "a\\nb"\n', "bin.toml:2:1: bin.name: holds a control character"),
+        ('[service]\nstate_dir = "/x\\u0000"\n', "bin.toml:2:1: service.state_dir: holds a control character"),
+        ("[service]\nruntime_dir = ''\n", 'bin.toml:2:1: service.runtime_dir: must name a folder (got "")'),
         ("lids = []\n", "bin.toml:1:1: lids: a bin needs at least one [[lids]] table"),
         ("[[lids]]\nlid=1\ncategory='kitchen'\n", "defaults: policy.unsure_category: no lid takes other"),
         (
@@ -215,3 +219,9 @@ def test_carets_stand_under_the_key_after_wide_characters() -> None:
     text = said('model.label_overrides = {"电池" = "other", x = "y"}\n')
     lines = text.split("\n")
     assert lines[2] == "      | " + " " * len('model.label_overrides = {"') + "    " + " " * len('" = "other", ') + "^"
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    """Longer than the system allows: told, not crashed on."""
+    with pytest.raises(ConfigError, match="no such file"):
+        load(Path("a" * 5000))
