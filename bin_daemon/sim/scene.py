@@ -72,7 +72,7 @@ class Scene:
         self._script = Script(len(self.photos), times, habits or Habits(), start_t_s)
         self._tray = empty_tray(look, size_hw, material)
         self._well = Well(look, size_hw)
-        self._people = tuple(arm_of(int(i)) for i in look.permutation(PEOPLE)[:3])
+        self._people = tuple(int(i) for i in look.permutation(PEOPLE)[:3])
         self._drift = look.uniform(0, 2 * math.pi, 2)
         self._noise = _noise_tile(look, size_hw)
         self._casts: dict[int, Cast] = {}
@@ -129,7 +129,7 @@ class Scene:
     def _cast(self, index: int) -> Cast:
         if index not in self._casts:
             rng = np.random.default_rng((self._seed, index))
-            person = self._people[int(rng.integers(len(self._people)))]
+            person = arm_of(self._people[int(rng.integers(len(self._people)))])
             self._casts[index] = Cast(self.photos[index], person, rng, self.size_hw)
         return self._casts[index]
 

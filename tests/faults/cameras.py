@@ -1,7 +1,7 @@
 """Cameras for the whole daemon, named by dotted path: the simulated bin with people in a hurry, and its faults on demand.
 
 A fault lasts as long as the file ``camera_fault`` is in the folder $FAULTS_DIR; each frame that it strikes adds one byte to
-``camera_hits`` there.
+``camera_hits`` there. $FAULTS_PHOTOS is a folder with one item: drawing all of them takes longer than the rest of a start.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _folder() -> Path:
 
 def quick(settings: CameraSettings, items: int = 1000) -> SimCamera:
     """Items come one after the other; nobody waits longer than needed."""
-    source = write_source("faults", seed=3, items=items, photos="drawn")
+    source = write_source("faults", seed=3, items=items, photos=os.environ["FAULTS_PHOTOS"])
     return SimCamera(settings.model_copy(update={"source": source}), habits=HURRY)
 
 

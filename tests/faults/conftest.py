@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bin_daemon.domain import Category
 from bin_daemon.model.architecture import ArchitectureInfo
@@ -26,6 +27,7 @@ from bin_daemon.model.onnx_file import (
     checked_onnx,
 )
 from bin_daemon.model.weights import sha256_of
+from bin_daemon.sim.drawn import drawn_items
 from tests.faults.rig import Bin, Broker, Controller, LocalController, Subscriber, wait_for
 
 TINY = ArchitectureInfo(name="convnext_atto", kwargs={"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)})
@@ -101,6 +103,18 @@ def shared_controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cont
     controller.start()
     yield controller
     controller.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_item(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The photographs of `tests.faults.cameras`."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "kitchen").mkdir()
+    _, _, rgba = next(x for x in drawn_items() if x[1] is Category.KITCHEN)
+    Image.fromarray(rgba).save(folder / "kitchen" / "item.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAULTS_PHOTOS", str(folder))
+        yield
 
 
 def make_bin(folder: Path, bundle: Path, broker: Broker, controller: Controller | LocalController) -> Bin:
