@@ -22,6 +22,8 @@ def run(
     """Run the bin until SIGTERM or Ctrl-C."""
     import faulthandler
 
+    import structlog
+
     from bin_daemon.app import serve
     from bin_daemon.config import load
     from bin_daemon.service.logs import setup_logs
@@ -29,6 +31,8 @@ def run(
     faulthandler.enable()
     loaded = load(config, overrides=parse_overrides(set_ or []))
     setup_logs(loaded.settings.log.level, loaded.settings.log.format)
+    for warning in loaded.warnings:
+        structlog.get_logger().warning("config", warning=warning)
     raise typer.Exit(serve(loaded))
 
 

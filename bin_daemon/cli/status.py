@@ -36,6 +36,7 @@ def status(
 
 def _show(data: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -50,7 +51,7 @@ def _show(data: dict[str, Any]) -> None:
         ("broker", "connected" if health["mqtt"]["connected"] else "not connected"),
         ("outbox", f"{health['mqtt']['outbox']} waiting, {health['mqtt']['dropped']} lost"),
     ):
-        facts.add_row(f"[bold]{name}[/]", str(value))
+        facts.add_row(f"[bold]{name}[/]", escape(str(value)))
     console.print(facts)
     lids = Table("lid", "category", "position", "full")
     for lid in state["lids"]:
@@ -60,7 +61,8 @@ def _show(data: dict[str, Any]) -> None:
     for fault in state["faults"]:
         colour = "red" if fault["severity"] == "error" else "yellow"
         console.print(
-            f"[{colour}]{fault['severity'].upper()} {fault['code']}[/]: {fault['text']}\n  mend: {fault['fix']}",
+            f"[{colour}]{fault['severity'].upper()} {fault['code']}[/]: {escape(fault['text'])}\n"
+            f"  mend: {escape(fault['fix'])}",
             highlight=False,
         )
     if not state["faults"]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 
 COLOURS = {"recyclable": "bright_blue", "kitchen": "green", "hazardous": "red", "other": "bright_black"}
 
@@ -118,9 +119,9 @@ class PersonShow:
         with self._lock:
             out = self._console.print
             out()
-            out(f"[bold]{item.number:>2}/{self._items}  {item.item}[/]  (truly {_coloured(item.truth)})")
-            out(f"       saw     {seen} {item.probability:.0%}, label {item.label or '-'}   {mark}")
-            out(f"       lid     {lid}, {item.outcome}; {item.text}")
+            out(f"[bold]{item.number:>2}/{self._items}  {escape(item.item)}[/]  (truly {_coloured(item.truth)})")
+            out(f"       saw     {seen} {item.probability:.0%}, label {escape(item.label or '-')}   {mark}")
+            out(f"       lid     {lid}, {item.outcome}; {escape(item.text)}")
             out(f"       took    {took}")
             out(f"       so far  {right} right, {wrong} wrong, {unsure} unsure")
             self._told.add(item.event_id)
