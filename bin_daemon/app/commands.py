@@ -48,6 +48,7 @@ class Commands:
             "mode": self._mode,
             "lid.open": self._lid_open,
             "lid.close": self._lid_close,
+            "stop.clear": self._stop_clear,
             "snapshot": self._snapshot,
             "restart": self._do_restart,
         }
@@ -95,6 +96,17 @@ class Commands:
             pending.refuse("no_lid", f"There is no lid {unknown[0]}; there are {', '.join(map(str, known))}.")
         else:
             pending.accept({"accepted": {str(lid): lids.close(lid) for lid in wanted}})
+
+    def _stop_clear(self, pending: PendingCommand) -> None:
+        """The switch was released at the bin; this is the second, separate act. It moves no lid."""
+        if self._pipeline.mode is Mode.MAINTENANCE and not pending.command.local:
+            pending.refuse("maintenance", "Hands may be inside: only the bin's own control socket may clear a stop.")
+        elif not self._parts.lids.state.connected:
+            pending.refuse("not_connected", "The lid controller does not answer.")
+        elif self._parts.lids.clear_stop():
+            pending.accept({"next": "Nothing moved. Lids that do not stand shut wait for lid.close."})
+        else:
+            pending.refuse("refused", "The controller refuses: the stop switch is still pressed.")
 
     def _snapshot(self, pending: PendingCommand) -> None:
         if not self._settings.privacy.publish_images:

@@ -56,7 +56,10 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
         return  # what was last heard is no longer known; controller_lost says so
     if lids.stopped:
         yield Fault(
-            "stopped", "error", "All lids stay shut: the stop switch is pressed or latched.", "Release the stop switch."
+            "stopped",
+            "error",
+            "No lid moves: the stop switch is pressed or latched.",
+            "Release the stop switch, then command stop.clear and lid.close.",
         )
     if not lids.voltage_ok:
         yield Fault(
@@ -68,7 +71,7 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
                 f"lid_{lid.lid}_fault",
                 "error",
                 f"Lid {lid.lid} is in fault.",
-                f"Free lid {lid.lid}, then switch the controller off and on.",
+                f"Free lid {lid.lid}, then command stop.clear and lid.close, or switch the controller off and on.",
             )
         if lid.full_frac is not None and lid.full_frac >= full_frac:
             yield Fault(

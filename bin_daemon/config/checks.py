@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 _OTHERS_MAY_READ = 0o004
-_DELETE = 0x7F
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,17 @@ def cross_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _characters(settings: Settings) -> Iterator[Finding]:
-    """NUL and its like: the system's calls end at it, MQTT forbids it in topics, terminals obey it."""
+    """NUL and its like: the system's calls end at it, MQTT forbids it in topics, terminals obey it; half a surrogate pair
+    (a byte of an environment variable that is no UTF-8) can never be told of.
+    """
     for path, value in leaves(settings.model_dump()):
-        texts = [x for x in (str(path[-1]), str(value)) if any(ord(c) < ord(" ") or ord(c) == _DELETE for c in x)]
+        texts = [x for x in (str(path[-1]), str(value)) if any(_is_control(c) for c in x)]
         if texts:
             yield Finding(path, f"holds a control character (got {texts[0][:80]!r})")
+
+
+def _is_control(character: str) -> bool:
+    return character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff"
 
 
 def leaves(tree: Any, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

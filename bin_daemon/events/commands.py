@@ -49,7 +49,7 @@ class Args(BaseModel):
 
 
 class NoArgs(Args):
-    """``snapshot`` and ``restart`` take none."""
+    """``stop.clear``, ``snapshot`` and ``restart`` take none."""
 
 
 class ModeArgs(Args):
@@ -86,6 +86,7 @@ COMMANDS: dict[str, type[Args]] = {
     "mode": ModeArgs,
     "lid.open": LidOpenArgs,
     "lid.close": LidCloseArgs,
+    "stop.clear": NoArgs,
     "snapshot": NoArgs,
     "restart": NoArgs,
 }
