@@ -23,11 +23,11 @@ from bin_daemon.sim.source import write_source
 HURRY = Habits(
     first_s=0.6,
     pause_s=(0.3, 0.4),
-    reach_s=(0.3, 0.35),
-    withdraw_s=(0.2, 0.25),
+    reach_s=(0.25, 0.3),
+    withdraw_s=(0.15, 0.2),
     lower_s=0.1,
     settle_s=0.2,
-    patience_s=1.0,
+    patience_s=0.7,
 )
 FAULT, HITS = "camera_fault", "camera_hits"
 NEVER = 2**62
