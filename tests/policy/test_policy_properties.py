@@ -27,7 +27,9 @@ OPENING = {"sorted", "diverted", "manual"}
 UNSURE = {x.value for x in Reason if x.value.startswith("unsure_")}
 NUMBERS = st.floats(0, 1) | st.floats(allow_nan=True, allow_infinity=True)
 LIDS = st.lists(
-    st.builds(LidSettings, lid=st.integers(1, 6), category=st.sampled_from(Category), hold_ms=st.none() | st.just(1300)),
+    st.builds(
+        LidSettings, lid=st.integers(1, 6), category=st.sampled_from(Category), hold_ms=st.none() | st.just(1300)
+    ),
     max_size=6,
     unique_by=lambda x: x.lid,
 ).map(tuple)

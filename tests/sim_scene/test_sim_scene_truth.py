@@ -11,7 +11,7 @@ import pytest
 from bin_daemon.domain import Category
 from bin_daemon.sim.scene import Scene, deal
 from bin_daemon.sim.script import Habits, How
-from bin_daemon.sim.world import Motion
+from firmware_protocol.hal import Motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
