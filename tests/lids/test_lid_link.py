@@ -22,7 +22,8 @@ from bin_daemon.sim.controller import SimulatedController, controller
 from bin_daemon.sim.faults import Drop, Duplicate, Garble, Truncate
 from bin_daemon.sim.options import SimOptions
 from bin_daemon.sim.serve import PtyController
-from bin_daemon.sim.world import LidMotion, Motion, world
+from bin_daemon.sim.world import LidMotion, world
+from firmware_protocol.hal import Motion
 
 LIDS = tuple(LidSettings(lid=n, category=c, empty_mm=450, full_mm=120) for n, c in enumerate(Category, 1))
 names = (f"link{n}" for n in itertools.count())
