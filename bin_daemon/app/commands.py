@@ -117,11 +117,11 @@ class Commands:
             pending.refuse("no_frame", "The camera gives no picture.")
             return
         try:
-            jpeg = _jpeg(frame)
+            jpeg, width, height = _jpeg(frame, self._settings.placement.roi)
         except DeviceError as error:
             pending.refuse("no_frame", str(error))
             return
-        data: dict[str, Any] = {"topic": "image/last", "bytes": len(jpeg), "width": frame.width, "height": frame.height}
+        data: dict[str, Any] = {"topic": "image/last", "bytes": len(jpeg), "width": width, "height": height}
         if self._send_image(jpeg):
             pending.accept(data)
         else:
@@ -135,8 +135,14 @@ class Commands:
         self._restart()
 
 
-def _jpeg(frame: Frame) -> bytes:
+def _jpeg(frame: Frame, roi: tuple[float, float, float, float]) -> tuple[bytes, int, int]:
+    """The tray alone, for people and addresses may stand beside it; the JPEG with its width and height."""
+    import numpy as np
     import simplejpeg
 
-    encoded: bytes = simplejpeg.encode_jpeg(frame.bgr(), quality=JPEG_QUALITY, colorspace="BGR")
-    return encoded
+    bgr = frame.bgr()
+    (height, width), (x, y, w, h) = bgr.shape[:2], roi
+    left, top = min(round(x * width), width - 1), min(round(y * height), height - 1)
+    tray = bgr[top : max(top + 1, round((y + h) * height)), left : max(left + 1, round((x + w) * width))]
+    encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(tray), quality=JPEG_QUALITY, colorspace="BGR")
+    return encoded, tray.shape[1], tray.shape[0]
