@@ -37,13 +37,24 @@ class Effort:
     starts: int
     windows: int
     frames: int
+    stretches: int
     engines: tuple[str, ...]
 
 
 FULL = Effort(
-    "base", items=40, idle_rounds=15, idle_frames=60, starts=5, windows=15, frames=100_000, engines=("onnx", "torch")
+    "base",
+    items=40,
+    idle_rounds=15,
+    idle_frames=60,
+    starts=5,
+    windows=15,
+    frames=100_000,
+    stretches=10,
+    engines=("onnx", "torch"),
 )
-QUICK = Effort("tiny", items=1, idle_rounds=1, idle_frames=5, starts=1, windows=1, frames=200, engines=("onnx",))
+QUICK = Effort(
+    "tiny", items=1, idle_rounds=1, idle_frames=5, starts=1, windows=1, frames=300, stretches=2, engines=("onnx",)
+)
 WIDTH = 170
 """Of the table where there is no terminal."""
 
@@ -105,7 +116,7 @@ class Rig:
 
 
 def _memory(rig: Rig) -> list[Figure]:
-    figures, rig.extra["memory_samples"] = memory.measure(rig.effort.frames)
+    figures, rig.extra["memory_samples"] = memory.measure(rig.effort.frames, rig.effort.stretches)
     return figures
 
 

@@ -98,7 +98,7 @@ def _watching(read: ReadFrame, frames: int) -> Callable[[], float]:
 
 
 def _peer(watch: Watch, buffers: Sequence[Image], frames: int) -> Callable[[], float]:
-    for number in range(LEARNING_FRAMES):
+    for number in range(len(buffers)):
         watch(buffers[number % len(buffers)])
 
     def run() -> float:

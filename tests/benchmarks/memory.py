@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.memory FRAMES``: does the line's memory grow?
+"""``python -m tests.benchmarks.memory FRAMES STRETCHES``: does the line's memory grow?
 
 Items fall for hours, on a clock that only sleeping moves. Real: simulated camera, detector, policy, durable journal, outbox.
 The classifier is a stub, and lids move by the clock; a publisher that is always connected empties the outbox.
@@ -50,7 +50,6 @@ AIM_KB = 1000
 """Over 100,000 frames: less than one page of 4 kB for every 400 frames is noise of the allocator."""
 SIZE = (320, 180)
 """Small pictures: the line keeps none, so that their size does not matter, and time does."""
-SAMPLES = 10
 PUBLISH_FRAMES = 100
 KEEP_DAYS = 0.005
 """Seven minutes: journal rows come and go many times in one run, as they do over months."""
@@ -108,9 +107,9 @@ class Stub:
         return Classification(best, probs, (), 0.96, 1.0, "stub", 1.0, placement.t_s)
 
 
-def run(frames: int) -> dict[str, Any]:
-    """Play ``frames`` frames after a tenth as warm-up; samples of memory, files and threads on the way."""
-    clock, me, stub, stretch = VirtualClock(), psutil.Process(), Stub(), frames // SAMPLES
+def run(frames: int, stretches: int) -> dict[str, Any]:
+    """Play ``frames`` frames in so many stretches, after one as warm-up; samples of memory, files and threads on the way."""
+    clock, me, stub, stretch = VirtualClock(), psutil.Process(), Stub(), frames // stretches
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         journal = _journal(Path(folder), clock)
         policy = Policy(PolicySettings(), Settings().lids)
@@ -119,7 +118,7 @@ def run(frames: int) -> dict[str, Any]:
             Detector(PlacementSettings(), new_id), stub, policy, Tally(journal, clock=clock.clock), lids
         )
         counts = []
-        for _ in range(SAMPLES + 1):
+        for _ in range(stretches + 1):
             _play(pipeline, journal, clock, stretch)
             counts.append(_sample(me))
         journal.close()
@@ -165,13 +164,13 @@ def _play(pipeline: Pipeline, journal: Journal, clock: VirtualClock, frames: int
                 journal.outbox.ack([row.event_id for row in journal.outbox.batch(PUBLISH_FRAMES)])
 
 
-def measure(frames: int) -> tuple[list[Figure], dict[str, Any]]:
+def measure(frames: int, stretches: int) -> tuple[list[Figure], dict[str, Any]]:
     """Run it in a process of its own; its figures, and its raw samples."""
-    command = [sys.executable, "-m", "tests.benchmarks.memory", str(frames)]
+    command = [sys.executable, "-m", "tests.benchmarks.memory", str(frames), str(stretches)]
     found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
     name = f"memory growth, {found['items']} items in {frames} frames"
     return [
-        Figure(name, "kB/100k frames", found["slope_kb"], SAMPLES + 1, aim=f"< {AIM_KB}"),
+        Figure(name, "kB/100k frames", found["slope_kb"], len(found["rss_mb"]), aim=f"< {AIM_KB}"),
         Figure("  resident at the end", "MB", found["rss_mb"][-1], 1),
         Figure("  Python objects more than after warm-up", "", found["objects"], 1, aim="about 0"),
         Figure("  open files more than after warm-up", "", found["fds"], 1, aim="0"),
@@ -180,4 +179,4 @@ def measure(frames: int) -> tuple[list[Figure], dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]))))  # noqa: T201 - the parent reads it
+    print(json.dumps(run(int(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201 - the parent reads it
