@@ -1,4 +1,4 @@
-"""Counts what the line does, on its way to the journal: for the health topic."""
+"""Counts and logs what the line does, on its way to the journal: for the health topic and for whoever reads the log."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bin_daemon.domain import Classification, Decision, LidReport, ManualRequest, Placement
+import structlog
+
+from bin_daemon.domain import Classification, Decision, LidReport, ManualRequest, Outcome, Placement
 from bin_daemon.pipeline import JournalPort
 from bin_daemon.service.health import Latencies
+
+GOOD = frozenset({Outcome.CLOSED, Outcome.UNCONFIRMED})
 
 
 class Tally:
@@ -18,6 +22,7 @@ class Tally:
         self._journal = journal
         self._clock = clock
         self._latencies = Latencies()
+        self._log = structlog.get_logger()
         self._items = 0
         self._unsure = 0
 
@@ -27,6 +32,14 @@ class Tally:
         self._latencies.add((self._clock() - placement.t_s) * 1000)
         self._items += 1
         self._unsure += decision.unsure
+        self._log.info(
+            "item",
+            id=placement.id,
+            lid=decision.command.lid if decision.command else None,
+            label=verdict.label,
+            reason=decision.reason,
+            why=decision.text,
+        )
 
     def begin_manual(self, request: ManualRequest, decision: Decision) -> None:
         """No item."""
@@ -35,6 +48,8 @@ class Tally:
     def finish(self, report: LidReport) -> None:
         """The end of a command."""
         self._journal.finish(report)
+        log = self._log.info if report.outcome in GOOD else self._log.warning
+        log("lid motion ended", outcome=report.outcome.value, code=report.code, open_ms=report.open_ms)
 
     def health(self) -> dict[str, Any]:
         """Since the start: items, share that the model was unsure of, settled-to-decided latency."""

@@ -48,7 +48,7 @@ def _show(data: dict[str, Any]) -> None:
         ("camera", f"{state['sight']}, {health['fps']} frames/s, last frame {health['frame_age_ms']} ms ago"),
         ("controller", info["firmware"] if state["controller"] else "not connected"),
         ("model", info["model"].get("name", "?")),
-        ("broker", "connected" if health["mqtt"]["connected"] else "not connected"),
+        ("broker", _broker(health["mqtt"])),
         ("outbox", f"{health['mqtt']['outbox']} waiting, {health['mqtt']['dropped']} lost"),
     ):
         facts.add_row(f"[bold]{name}[/]", escape(str(value)))
@@ -67,3 +67,9 @@ def _show(data: dict[str, Any]) -> None:
         )
     if not state["faults"]:
         console.print("[green]no faults[/]")
+
+
+def _broker(mqtt: dict[str, Any]) -> str:
+    if "kind" not in mqtt:
+        return "none: mqtt.host is empty, events wait in the journal"
+    return "connected" if mqtt["connected"] else "not connected"
