@@ -173,6 +173,8 @@ class ItemRequest:
     verdict: Classification
     mode: Mode = Mode.AUTO
     sight: Sight = Sight.OK
+    age_ms: float = 0.0
+    """From the item's coming to rest to the verdict."""
 
 
 @dataclass(frozen=True, slots=True)

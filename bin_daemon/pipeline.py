@@ -86,7 +86,8 @@ class Pipeline:
         if placement is None:
             return
         verdict = self.classifier.classify(placement)
-        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight)
+        age_ms = (verdict.t_s - placement.t_s) * 1000
+        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight, age_ms)
         decision = self.policy.decide(request, self.lids.state, frame.t_s)
         self.journal.begin(placement, verdict, decision)  # durable BEFORE anything moves
         if decision.command:

@@ -74,6 +74,8 @@ class Reason(str, Enum):
     """The wanted lid is in fault. A fault of another lid does not stop this one."""
     FULL = "full"
     COOLDOWN = "cooldown"
+    TOO_LATE = "too_late"
+    """The verdict took so long that something else may lie there by now."""
 
 
 DEFAULT_COST: Mapping[Category, Mapping[Category, float]] = {
@@ -147,6 +149,10 @@ class Policy:
         if not request.verdict.seen:  # doubt about a thing goes to unsure_category; here nothing was seen at all
             return _refuse(Reason.SIGHT, f"no picture of the item could be read: {request.verdict.reason}")
         judgement = self._judge(request)
+        limit_ms = self._settings.decide_within_ms
+        if not request.age_ms <= limit_ms:  # NaN is late, too
+            text = f"the verdict came {request.age_ms:.0f} ms after the item, more than {limit_ms:.0f}"
+            return _refuse(Reason.TOO_LATE, text, judgement)
         if request.mode is not Mode.AUTO:
             return _refuse(_MODE_REFUSES_ITEMS[request.mode], f"mode is {request.mode.value}", judgement)
         wanted = judgement.category or self._settings.unsure_category

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+import structlog
 import uuid_utils
 
 from bin_daemon.config import CameraSettings, Settings
@@ -15,6 +16,7 @@ from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
 from bin_daemon.sensing import Camera, open_camera
+from bin_daemon.service import systemd
 from bin_daemon.sim import register_serial
 
 
@@ -48,7 +50,11 @@ def make_parts(settings: Settings) -> Parts:
     camera = _camera(settings.camera)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
     classifier = open_classifier(
-        bundle, engine=settings.model.engine, threads=settings.model.threads, overrides=settings.model.label_overrides
+        bundle,
+        engine=settings.model.engine,
+        threads=settings.model.threads,
+        overrides=settings.model.label_overrides,
+        on_export=_ask_for_patience,
     )
     return Parts(
         boot_id=boot_id,
@@ -60,6 +66,12 @@ def make_parts(settings: Settings) -> Parts:
         lids=lids,
         commands=CommandQueue(),
     )
+
+
+def _ask_for_patience(longest_s: float) -> None:
+    """The first start with a new model exports it; systemd must not take that for a hang."""
+    structlog.get_logger().info("exporting the model for ONNX Runtime, once", longest_s=longest_s)
+    systemd.notify("STATUS=exporting the model, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
 
 
 def _camera(settings: CameraSettings) -> Camera:

@@ -143,6 +143,11 @@ class PolicySettings(Section):
         "no item is refused for coming quickly.",
     )
     hold_ms: int = Field(2500, ge=HOLD_MS_MIN, le=HOLD_MS_MAX, description="How long a lid stays open.")
+    decide_within_ms: float = Field(
+        10_000.0,
+        ge=500,
+        description="A verdict that took longer (a model that hung) opens nothing: something else may lie there by now.",
+    )
     start_within_ms: int = Field(1500, ge=100, le=10000, description="A lid that could not start by then stays shut.")
     full_frac: Fraction = Field(0.95, description="Fill level at which a compartment counts as full.")
     when_full: Literal["other", "keep_shut"] = Field(

@@ -138,14 +138,16 @@ def open_classifier(
     threads: int = 0,
     overrides: Mapping[str, Category] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    on_export: Callable[[float], None] = lambda _longest_s: None,
 ) -> Classifier:
     """Check the bundle in folder ``path`` and load it: ModelError for the bundle, ConfigError for an override of no label.
 
-    Where the ONNX engine is to run and the bundle has no good export, one is made first, in a process of its own.
+    Where the ONNX engine is to run and the bundle has no good export, one is made first, in a process of its own: ``on_export``
+    is told before, with the longest time that may take, seconds.
     """
     bundle = read_bundle(path)
     CategorySums(bundle.metadata.labels, overrides)  # before the slow part
-    return Classifier(open_engine(bundle, engine, threads, may_export=True), bundle, overrides, clock)
+    return Classifier(open_engine(bundle, engine, threads, on_export=on_export), bundle, overrides, clock)
 
 
 def _ms_since(began: float) -> float:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -28,10 +30,13 @@ class Engine(Protocol):
         """float32 N x 3 x S x S -> float32 N x labels; ModelError when it cannot run."""
 
 
-def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 0, *, may_export: bool = False) -> Engine:
+def open_engine(
+    bundle: Bundle, kind: str = "auto", threads: int = 0, *, on_export: Callable[[float], None] | None = None
+) -> Engine:
     """Load the bundle's network: ``kind`` is auto, torch or onnx; ``threads`` 0 means cores - 1.
 
-    onnx needs ``model.onnx`` and never imports torch; ``may_export`` makes a missing or damaged one in a process of its own.
+    onnx needs ``model.onnx`` and never imports torch. With ``on_export`` a missing or damaged one is made in a process of its
+    own; it is told before, with the longest time that may take, seconds.
     """
     count = threads or default_threads()
     if wants_torch(kind):
@@ -41,7 +46,7 @@ def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 0, *, may_exp
     from bin_daemon.model.onnx_engine import OnnxEngine
     from bin_daemon.model.onnx_file import checked_onnx, ensure_onnx
 
-    return OnnxEngine(ensure_onnx(bundle) if may_export else checked_onnx(bundle), count)
+    return OnnxEngine(ensure_onnx(bundle, on_export) if on_export else checked_onnx(bundle), count)
 
 
 def wants_torch(kind: str) -> bool:

@@ -17,6 +17,7 @@ from bin_daemon.errors import ModelError
 from bin_daemon.model.weights import sha256_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bin_daemon.model.bundle import Bundle
@@ -76,10 +77,11 @@ def architecture_id(bundle: Bundle) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def ensure_onnx(bundle: Bundle) -> Path:
+def ensure_onnx(bundle: Bundle, on_export: Callable[[float], None] = lambda _longest_s: None) -> Path:
     """`checked_onnx`, exporting first where that is needed: torch runs in a process of its own and leaves nothing behind."""
     with contextlib.suppress(ModelError):
         return checked_onnx(bundle)
+    on_export(EXPORT_TIMEOUT_S)
     run_module("bin_daemon.model.export", str(bundle.path))
     return checked_onnx(bundle)
 

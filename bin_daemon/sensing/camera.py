@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
-from bin_daemon.domain import Frame
-from bin_daemon.errors import BinError, ConfigError
+from bin_daemon.domain import Frame, Image
+from bin_daemon.errors import BinError, ConfigError, DeviceError
 from bin_daemon.sensing.frozen import FrozenCheck
 
 if TYPE_CHECKING:
@@ -102,6 +103,17 @@ class _Checked:
             def read_checked() -> Frame:
                 frame = read()
                 self._frozen.see(frame.grey8, frame.grey8)
-                return frame
+                return replace(frame, decode=lambda: _decoded(frame))
 
             yield read_checked
+
+
+def _decoded(frame: Frame) -> Image:
+    try:
+        return frame.decode()
+    except BinError:
+        raise
+    except Exception as error:
+        raise DeviceError(
+            f"frame {frame.seq} cannot be decoded: {type(error).__name__}: {error}", hint="mend the camera's decode()"
+        ) from error

@@ -357,6 +357,14 @@ def test_rest_between_two_openings(closed_t_s: float | None, reason: Reason) -> 
     assert (by_hand.command is None) == (reason is Reason.COOLDOWN)
 
 
+@pytest.mark.parametrize(("age_ms", "late"), [(-50.0, False), (10_000.0, False), (10_001.0, True), (math.nan, True)])
+def test_a_verdict_that_took_too_long_opens_nothing(age_ms: float, late: bool) -> None:  # noqa: FBT001 - a table's column
+    """After a model that hung, something else may lie there."""
+    decision = ask(replace(item(*SURE[KITCHEN]), age_ms=age_ms))
+    assert (decision.command is None) == late
+    assert decision.reason == (Reason.TOO_LATE if late else Reason.SORTED).value
+
+
 def test_a_clock_that_is_no_number_opens_nothing() -> None:
     """NaN as now."""
     assert ask(item(*SURE[KITCHEN]), with_lid(1, closed_t_s=1.0), now_s=math.nan).command is None
@@ -407,5 +415,5 @@ def test_every_reason_is_stable() -> None:
         "sorted", "diverted", "manual",
         "unsure_model", "unsure_invalid", "unsure_probability", "unsure_margin",
         "paused", "manual_mode", "maintenance", "sight", "not_connected", "stopped", "low_voltage", "lid_not_closed",
-        "no_lid", "lid_unreported", "lid_fault", "full", "cooldown",
+        "no_lid", "lid_unreported", "lid_fault", "full", "cooldown", "too_late",
     }  # fmt: skip
