@@ -35,7 +35,7 @@ def run_demo(*program: str) -> subprocess.CompletedProcess[str]:
     [(("-m", "bin_daemon"), "mosquitto"), (("-c", WITHOUT_BROKER), "in-process bus")],
 )
 def test_the_demo_tells_each_item_and_a_summary(program: tuple[str, ...], broker: str) -> None:
-    """Standard output is pure JSON lines; every item has one event that a separate subscriber got; the exit code says it worked."""
+    """Pure JSON lines; every item has one event that a separate subscriber got; the exit code says it worked."""
     done = run_demo(*program)
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     *items, summary = lines
