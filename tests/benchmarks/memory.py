@@ -40,6 +40,7 @@ from bin_daemon.events import Journal
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
+from bin_daemon.service.logs import setup_logs
 from bin_daemon.sim.camera import SimCamera
 from bin_daemon.sim.playback import CYCLE, VirtualClock
 from bin_daemon.sim.world import LidMotion, World, world
@@ -179,4 +180,5 @@ def measure(frames: int, stretches: int) -> tuple[list[Figure], dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    setup_logs("error")  # the line's own log would be on standard output otherwise
     print(json.dumps(run(int(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201 - the parent reads it
