@@ -123,7 +123,7 @@ def read_bundle(path: Path) -> Bundle:
     weights = path / WEIGHTS_FILE
     if WEIGHTS_FILE not in metadata.sha256:
         raise ModelError(
-            f"{path / METADATA_FILE}: sha256 has no entry for {WEIGHTS_FILE}", hint="import the model again"
+            f"{path / METADATA_FILE}: sha256 has no entry for {WEIGHTS_FILE}", hint="make the bundle again"
         )
     for name, wanted in metadata.sha256.items():
         _check_digest(path, name, wanted)
@@ -152,7 +152,7 @@ def parse_metadata(file: Path) -> BundleMetadata:
             f"{file}: {error.strerror}", hint="check that it exists and is readable by this user"
         ) from None
     except ValidationError as error:
-        raise ModelError(_first_problem(file, error), hint="mend this entry, or import the model again") from None
+        raise ModelError(_first_problem(file, error), hint="mend this entry, or make the bundle again") from None
 
 
 def metadata_text(metadata: BundleMetadata) -> bytes:
@@ -160,7 +160,7 @@ def metadata_text(metadata: BundleMetadata) -> bytes:
     return json.dumps(metadata.model_dump(mode="json"), ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-_NO_BUNDLE = f"give the folder of a bundle (with {METADATA_FILE} in it), or import a model"
+_NO_BUNDLE = f"give the folder of a bundle (with {METADATA_FILE} in it)"
 
 
 def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]]) -> Bundle:
@@ -232,7 +232,7 @@ def _check_digest(path: Path, name: str, wanted: str) -> None:
     if found != wanted.lower():
         raise ModelError(
             f"{file}: sha256 is {found[:16]}..., {METADATA_FILE} says {wanted[:16]}...: the file was damaged or exchanged",
-            hint="copy or import the model again",
+            hint="copy or make the bundle again",
         )
 
 

@@ -96,7 +96,7 @@ class Classifier:
         if logits.shape != wanted:
             raise ModelError(
                 f"{self.bundle.path}: the network gave {logits.shape} logits, the labels ask for {wanted}",
-                hint="import the model again",
+                hint="make the bundle again",
             )
         return probabilities(logits, self.bundle.metadata.temperature)
 

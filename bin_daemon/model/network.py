@@ -64,7 +64,7 @@ def _without_weights(architecture: ArchitectureInfo, num_labels: int) -> torch.n
     return build_network(architecture, num_labels)
 
 
-_HINT = "the weights belong to another architecture: mend bundle.json or import the model again"
+_HINT = "the weights belong to another architecture: mend bundle.json or make the bundle again"
 
 
 def _check_tensor(bundle: Bundle, name: str, wanted: tuple[int, ...], found: torch.Tensor | None) -> None:

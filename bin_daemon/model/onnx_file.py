@@ -49,7 +49,7 @@ class OnnxInfo(BaseModel):
 
 def checked_onnx(bundle: Bundle) -> Path:
     """The exported file, after its digest and origin were checked; ModelError with the mend otherwise."""
-    hint = f"bin-daemon model activate {bundle.path} exports it again"
+    hint = f"python -m bin_daemon.model.export {bundle.path} exports it again"
     try:
         info = OnnxInfo.model_validate_json((bundle.path / SIDECAR_FILE).read_bytes())
     except FileNotFoundError:

@@ -48,7 +48,7 @@ def resolve_bundle(settings: ModelSettings, state_dir: Path) -> Path:
     if path is None:
         raise ModelError(
             f"no active model in {models_dir(state_dir)} and model.bundle is not set",
-            hint="import one with `bin-daemon model import`, or set model.bundle in the config",
+            hint="set model.bundle in the config to the folder of a bundle",
         )
     return path
 
@@ -124,7 +124,9 @@ def _read_pointer(store: Path, *, damaged_ok: bool = False) -> _Pointer | None:
     except ValidationError as error:
         if damaged_ok:
             return None
-        raise ModelError(f"{file}: damaged: {error.errors()[0]['msg']}", hint="activate a model again") from None
+        raise ModelError(
+            f"{file}: damaged: {error.errors()[0]['msg']}", hint="remove it and set model.bundle in the config"
+        ) from None
 
 
 def _sync_file(file: Path) -> None:

@@ -28,7 +28,7 @@ def sha256_of(file: Path) -> str:
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
-        raise ModelError(f"{file}: {error.strerror}", hint="copy or import the model again") from None
+        raise ModelError(f"{file}: {error.strerror}", hint="copy or make the bundle again") from None
     return digest.hexdigest()
 
 
@@ -61,7 +61,7 @@ def check_finite(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> None
 
     for name, array in weights.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ModelError(f"{file}: {name} holds NaN or infinity", hint="train or import the model again")
+            raise ModelError(f"{file}: {name} holds NaN or infinity", hint="train or make the bundle again")
 
 
 def check_shapes(file: Path, architecture: ArchitectureInfo, labels: int) -> None:
@@ -73,7 +73,7 @@ def check_shapes(file: Path, architecture: ArchitectureInfo, labels: int) -> Non
         with safe_open(str(file), framework="numpy") as weights:
             if key not in weights.keys():  # noqa: SIM118 - not a mapping
                 raise ModelError(
-                    f"{file}: no tensor {key}: not weights of {architecture.name}", hint="import the model again"
+                    f"{file}: no tensor {key}: not weights of {architecture.name}", hint="make the bundle again"
                 )
             rows = weights.get_slice(key).get_shape()[0]
     except (SafetensorError, OSError) as error:
@@ -86,4 +86,4 @@ def check_shapes(file: Path, architecture: ArchitectureInfo, labels: int) -> Non
 
 
 def _unreadable(file: Path, error: Exception) -> ModelError:
-    return ModelError(f"{file}: not a readable safetensors file ({error})", hint="convert or import the model again")
+    return ModelError(f"{file}: not a readable safetensors file ({error})", hint="convert or make the bundle again")

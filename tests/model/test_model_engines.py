@@ -124,7 +124,7 @@ def test_a_bundle_without_export_says_so(plain_bundle: Path) -> None:
     """The ONNX engine alone never exports: it names the command that does."""
     with pytest.raises(ModelError, match="not exported to ONNX yet") as caught:
         open_engine(read_bundle(plain_bundle), "onnx", 1)
-    assert "bin-daemon model activate" in caught.value.hint
+    assert "bin_daemon.model.export" in caught.value.hint
 
 
 def _written(path: Path, source: Path, change: Callable[[dict[str, Any]], object], **metadata: Any) -> Path:

@@ -122,6 +122,6 @@ def test_a_damaged_pointer_is_one_error_and_can_be_mended(bundle_copy: Path, tmp
     pointer.write_text(content)
     with pytest.raises(ModelError, match=r"active\.json: damaged") as caught:
         active_bundle(tmp_path / "state")
-    assert "activate" in caught.value.hint
+    assert "model.bundle" in caught.value.hint
     activate(bundle_copy, tmp_path / "state")
     assert active_bundle(tmp_path / "state") is not None
