@@ -16,14 +16,21 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import METADATA_FILE, read_bundle, sync_folder, write_durably
+from bin_daemon.model.bundle import read_bundle, sync_folder, write_bundle, write_durably
 from bin_daemon.model.onnx_file import ensure_onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bin_daemon.config.settings import ModelSettings
-    from bin_daemon.model.bundle import Bundle
+    from bin_daemon.model.bundle import Bundle, BundleMetadata
 
 POINTER_FILE = "active.json"
+NEW_PREFIX = ".new."
+"""Of folders that are still being written: no name of a bundle begins with a dot."""
 
 
 class _Pointer(BaseModel):
@@ -78,16 +85,43 @@ def activate(path: Path, state_dir: Path) -> Path:
     return stored.path
 
 
+def put(metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]], state_dir: Path) -> Bundle:
+    """Write a new bundle into the store (`write_bundle`'s arguments) and give it back checked; it is not activated.
+
+    Its folder's name is made from its content: the same content twice is one folder. Nothing that is in the store is touched.
+    ModelError when it cannot be written; nothing is left then.
+    """
+    store = models_dir(state_dir)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=store))
+        try:
+            written = write_bundle(temporary / metadata.id, metadata, weights)
+            return _stored(written, store)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"{store}: {error.strerror}", hint="check free space and permissions of the state directory"
+        ) from None
+
+
+def folder_name(metadata: BundleMetadata) -> str:
+    """A bundle's folder in the store: its id and a digest of all that it says but the time when it was made."""
+    content = metadata.model_dump(mode="json", exclude={"created"})
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{metadata.id}-{digest[:12]}"
+
+
 def _stored(bundle: Bundle, store: Path) -> Bundle:
     """The bundle inside the store, copied there unless it is there already. Its name tells its content."""
-    digest = hashlib.sha256((bundle.path / METADATA_FILE).read_bytes()).hexdigest()
-    target = store / f"{bundle.metadata.id}-{digest[:12]}"
+    target = store / folder_name(bundle.metadata)
     if target.exists():
         try:
             return read_bundle(target)
         except ModelError:  # damaged since: the good one takes its place
             shutil.rmtree(target)
-    temporary = Path(tempfile.mkdtemp(prefix=".new.", dir=store))
+    temporary = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=store))
     try:
         shutil.copytree(bundle.path, temporary, dirs_exist_ok=True)
         temporary.chmod(0o755)
