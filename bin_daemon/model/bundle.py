@@ -16,11 +16,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bin_daemon.domain import Category
 from bin_daemon.errors import ModelError
 from bin_daemon.model.architecture import ArchitectureInfo
+from bin_daemon.model.familiarity import Familiarity
 from bin_daemon.model.weights import check_finite, check_shapes, sha256_of, write_weights
 
 if TYPE_CHECKING:
@@ -47,15 +57,32 @@ class LabelInfo(_Part):
     gloss: str = Field("", max_length=200, description="What the label means, in English.")
 
 
+INTERPOLATIONS: Mapping[str, tuple[str, ...]] = {
+    "pil": ("bicubic", "bilinear", "nearest", "box", "hamming", "lanczos"),
+    "fast": ("bicubic",),
+    "cv2": ("bilinear", "bicubic", "nearest", "area", "lanczos"),
+}
+"""What each backend can do, by mmcv's names for both of its own."""
+
+
 class Preprocessing(_Part):
     """How a picture becomes the network's input; only what is implemented can be written here."""
 
-    backend: Literal["pil"] = "pil"
-    resize_px: int = Field(256, ge=8, le=4096, description="Short side after resizing.")
-    interpolation: Literal["bicubic"] = "bicubic"
+    backend: Literal["pil", "fast", "cv2"] = Field(
+        "pil",
+        description="pil: as Pillow, to the bit; fast: pil's arithmetic only under the crop, at most one grey level off; cv2: "
+        "as OpenCV, for models that were trained so (no antialiasing unless 'area').",
+    )
+    resize: Literal["short", "square"] = Field(
+        "short", description="short: the short side becomes resize_px, the shape stays; square: both sides do."
+    )
+    resize_px: int = Field(256, ge=8, le=4096, description="Short side, or both, after resizing.")
+    interpolation: Literal["bicubic", "bilinear", "nearest", "box", "hamming", "lanczos", "area"] = "bicubic"
     crop_px: int = Field(224, ge=8, le=4096, description="Side of the centre crop, the network's input.")
-    colour: Literal["rgb"] = "rgb"
-    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="Of pixel values 0..1.")
+    colour: Literal["rgb", "bgr"] = Field("rgb", description="Order of the network's three input channels.")
+    mean: tuple[float, float, float] = Field(
+        (0.485, 0.456, 0.406), description="Of pixel values 0..1, in the order of `colour`."
+    )
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @field_validator("std")
@@ -64,6 +91,14 @@ class Preprocessing(_Part):
         if min(std) <= 0:
             raise ValueError("each value must be above 0, for pixels are divided by it")
         return std
+
+    @model_validator(mode="after")
+    def _fits(self) -> Preprocessing:
+        if self.crop_px > self.resize_px:
+            raise ValueError(f"crop_px {self.crop_px} is larger than resize_px {self.resize_px}")
+        if self.interpolation not in (known := INTERPOLATIONS[self.backend]):
+            raise ValueError(f"backend {self.backend} has no {self.interpolation}, only {', '.join(known)}")
+        return self
 
 
 class BundleMetadata(_Part):
@@ -76,18 +111,12 @@ class BundleMetadata(_Part):
     labels: tuple[LabelInfo, ...] = Field(min_length=2, max_length=10_000)
     preprocessing: Preprocessing = Preprocessing()
     temperature: float = Field(1.0, ge=0.01, le=100, description="Logits are divided by it.")
+    familiarity: Familiarity | None = Field(None, description="How strange items are told; null: they are not.")
     source: str = Field("", description="Where the weights come from: address, revision, training data.")
     licence: str = Field("", description="Of the weights; 'unknown' where none is stated.")
     metrics: Mapping[str, JsonValue] = Field(default_factory=dict, description="What was measured, free form.")
     created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
     sha256: Mapping[str, str] = Field(default_factory=dict)
-
-    @field_validator("preprocessing")
-    @classmethod
-    def _crop_fits(cls, preprocessing: Preprocessing) -> Preprocessing:
-        if preprocessing.crop_px > preprocessing.resize_px:
-            raise ValueError(f"crop_px {preprocessing.crop_px} is larger than resize_px {preprocessing.resize_px}")
-        return preprocessing
 
     @field_validator("labels")
     @classmethod

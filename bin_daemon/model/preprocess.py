@@ -1,6 +1,6 @@
-"""From picture to network input, bit for bit as the model was trained: Pillow bicubic, centre crop, mmcv's normalisation.
+"""From picture to network input as the model was trained: resized, cut (`bin_daemon.model.resize`), and normalised as mmcv does.
 
-No torch here. cv2's resizing is up to 182 grey levels off, so it is not offered.
+With backend pil it is ModelScope's own pipeline bit for bit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bin_daemon.errors import ModelError
+from bin_daemon.model.resize import crop_of_array, crop_of_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
 ITEM_MARGIN = 1.15
 """The item's box fills 1/1.15 of the crop: its outline and some tray stay visible, as in the training pictures."""
 
-MAX_RESIZED_PIXELS = 1 << 24
-"""Above this (sides worse than 1 : 256) only the part under the crop is resized: a 1-pixel-wide strip would need gigabytes."""
-
 
 def prepare_picture(picture: PilImage.Image, how: Preprocessing) -> NDArray[np.float32]:
     """An RGB picture of any size as float32 1 x 3 x crop x crop."""
-    return _normalise(np.asarray(_resize_and_crop(picture, how)), how)
+    return _normalise(crop_of_picture(picture, how), how, is_rgb=True)
 
 
 def prepare_array(bgr: Image, how: Preprocessing, box: Box | None = None) -> NDArray[np.float32]:
@@ -36,8 +34,6 @@ def prepare_array(bgr: Image, how: Preprocessing, box: Box | None = None) -> NDA
 
     Raises ModelError for another shape or type, as a frame with alpha must not pass for colour.
     """
-    from PIL import Image
-
     if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or 0 in bgr.shape:  # noqa: PLR2004 - H, W, 3
         raise ModelError(
             f"frame is {bgr.dtype} {'x'.join(map(str, bgr.shape))}, wanted uint8 H x W x 3 in BGR order",
@@ -46,7 +42,7 @@ def prepare_array(bgr: Image, how: Preprocessing, box: Box | None = None) -> NDA
     if box is not None:
         x, y, width, height = crop_window(box, (bgr.shape[1], bgr.shape[0]), how)
         bgr = bgr[y : y + height, x : x + width]
-    return prepare_picture(Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1])), how)
+    return _normalise(crop_of_array(bgr, how), how, is_rgb=False)
 
 
 def crop_window(box: Box, frame_size: tuple[int, int], how: Preprocessing) -> Box:
@@ -71,40 +67,10 @@ def _fit(middle: float, side_px: int, limit_px: int) -> tuple[int, int]:
     return min(max(start, 0), limit_px - length), length
 
 
-def _resize_and_crop(picture: PilImage.Image, how: Preprocessing) -> PilImage.Image:
-    from PIL import Image
-
-    width, height = _resized(picture.width, picture.height, how.resize_px)
-    left, top = round((width - how.crop_px) / 2), round((height - how.crop_px) / 2)  # as mmcv and timm round
-    if width * height > MAX_RESIZED_PIXELS:
-        return _resize_under_crop(picture, (width, height), (left, top), how.crop_px)
-    if (width, height) != picture.size:
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    return picture.crop((left, top, left + how.crop_px, top + how.crop_px))
-
-
-def _resize_under_crop(
-    picture: PilImage.Image, size: tuple[int, int], corner: tuple[int, int], crop_px: int
-) -> PilImage.Image:
-    """As resize then crop, up to one grey level, without making the pixels that the crop throws away."""
-    from PIL import Image
-
-    scale_x, scale_y = picture.width / size[0], picture.height / size[1]
-    left, top = corner[0] * scale_x, corner[1] * scale_y
-    box = (left, top, min(left + crop_px * scale_x, picture.width), min(top + crop_px * scale_y, picture.height))
-    return picture.resize((crop_px, crop_px), Image.Resampling.BICUBIC, box=box)
-
-
-def _resized(width: int, height: int, short_px: int) -> tuple[int, int]:
-    """Both sides after the short one is ``short_px``; the long one is cut to a whole pixel, as mmcls and torchvision do."""
-    if width <= height:
-        return short_px, int(short_px * height / width)
-    return int(short_px * width / height), short_px
-
-
-def _normalise(rgb: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
+def _normalise(pixels: Image, how: Preprocessing, *, is_rgb: bool) -> NDArray[np.float32]:
+    order = (0, 1, 2) if is_rgb == (how.colour == "rgb") else (2, 1, 0)
     table = _normalise_table(how.mean, how.std)
-    planes = [table[channel].take(rgb[:, :, channel]) for channel in range(3)]
+    planes = [table[plane].take(pixels[:, :, channel]) for plane, channel in enumerate(order)]
     return np.stack(planes)[np.newaxis]
 
 
@@ -117,5 +83,5 @@ def _normalise_table(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray
     """
     level = np.arange(256, dtype=np.float32)
     mean_255 = (np.asarray(mean, np.float64) * 255).astype(np.float32)[:, np.newaxis]
-    std_255 = np.asarray(std, np.float64)[:, np.newaxis] * 255
+    std_255 = (np.asarray(std, np.float64) * 255).astype(np.float32).astype(np.float64)[:, np.newaxis]
     return ((level - mean_255).astype(np.float64) * (1 / std_255)).astype(np.float32)

@@ -163,7 +163,7 @@ WRONG = {
     "mean": (_set("preprocessing", "mean", to=[math.nan, 0.0, 0.0]), r"preprocessing\.mean\.0: .*finite"),
     "std": (_set("preprocessing", "std", to=[0.2, 0.0, 0.2]), r"preprocessing\.std: .*above 0"),
     "crop": (_set("preprocessing", "crop_px", to=74), "preprocessing: .*crop_px 74 is larger than resize_px 73"),
-    "backend": (_set("preprocessing", "backend", to="cv2"), r"preprocessing\.backend: .*found 'cv2'"),
+    "backend": (_set("preprocessing", "backend", to="gpu"), r"preprocessing\.backend: .*found 'gpu'"),
     "no digest": (_set("sha256", to={}), r"sha256 has no entry for model\.safetensors"),
     "foreign digest": (_set("sha256", "../../etc/passwd", to="00"), "not a file of the bundle"),
 }

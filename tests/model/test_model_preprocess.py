@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model import preprocess
+from bin_daemon.model import resize
 from bin_daemon.model.bundle import Preprocessing
 from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import ITEM_MARGIN, crop_window, prepare_array, prepare_picture
@@ -47,11 +47,11 @@ def test_equal_to_timms_transform(size: tuple[int, int]) -> None:
 
 
 def test_bits_equal_to_mmcvs_normalisation() -> None:
-    """Mmcv subtracts and multiplies in float32 through cv2 with mean and std times 255: no bit differs."""
+    """Mmcls keeps mean and std (0..255) as float32, mmcv subtracts and multiplies through cv2: no bit differs."""
     picture = _photo(256, 256)
     crop = np.asarray(picture.crop((16, 16, 240, 240))).astype(np.float32)
-    mean = np.array([[123.675, 116.28, 103.53]], np.float64)
-    std = np.array([[58.395, 57.12, 57.375]], np.float64)
+    mean = np.float32([[123.675, 116.28, 103.53]]).astype(np.float64)
+    std = np.float32([[58.395, 57.12, 57.375]]).astype(np.float64)
     wanted = cv2.multiply(cv2.subtract(crop, mean), 1 / std).transpose(2, 0, 1)[np.newaxis]
     found = prepare_picture(picture, HOW)
     assert found.dtype == np.float32
@@ -74,7 +74,7 @@ def test_the_way_for_extreme_pictures_is_one_grey_level_off_at_most(
     """Resizing only what lies under the crop equals resizing everything, up to one grey level."""
     picture = _photo(*size)
     exact = prepare_picture(picture, HOW)
-    monkeypatch.setattr(preprocess, "MAX_RESIZED_PIXELS", 0)
+    monkeypatch.setattr(resize, "MAX_RESIZED_PIXELS", 0)
     level = 1 / (255 * np.array(HOW.std)).reshape(1, 3, 1, 1)
     assert (np.abs(prepare_picture(picture, HOW) - exact) <= level * 1.001).all()
 
