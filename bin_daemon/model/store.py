@@ -1,6 +1,7 @@
 """The model store: bundles under ``STATE_DIR/models`` and a pointer to the active one.
 
-The pointer changes last and atomically, so a bad new bundle, a full disk or a power cut leaves the old model active.
+The pointer changes last and atomically, so a bad new bundle, a full disk or a power cut leaves the old model active. What is
+being written or removed has a name that begins with a dot; whoever changes the store next clears away what a power cut left.
 """
 
 from __future__ import annotations
@@ -8,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import read_bundle, sync_folder, write_bundle, write_durably
-from bin_daemon.model.onnx_file import ensure_onnx
+from bin_daemon.model.bundle import METADATA_FILE, read_bundle, sync_folder, write_bundle
+from bin_daemon.model.lock import locked
+from bin_daemon.model.pointer import NAME_PATTERN, POINTER_FILE, forget, point_back, point_to, read_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,18 +30,8 @@ if TYPE_CHECKING:
     from bin_daemon.config.settings import ModelSettings
     from bin_daemon.model.bundle import Bundle, BundleMetadata
 
-POINTER_FILE = "active.json"
-NEW_PREFIX = ".new."
-"""Of folders that are still being written: no name of a bundle begins with a dot."""
-
-
-class _Pointer(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    active: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Folder name in the store."""
-    previous: str | None = None
-    """What was active before; for going back."""
+NEW_PREFIX, OLD_PREFIX = ".new.", ".old."
+"""Of folders that are being written and removed: no name of a bundle begins with a dot."""
 
 
 def models_dir(state_dir: Path) -> Path:
@@ -55,55 +47,97 @@ def resolve_bundle(settings: ModelSettings, state_dir: Path) -> Path:
     if path is None:
         raise ModelError(
             f"no active model in {models_dir(state_dir)} and model.bundle is not set",
-            hint="set model.bundle in the config to the folder of a bundle",
+            hint="bin-daemon model activate ID|DIR activates one, or set model.bundle in the config",
         )
     return path
 
 
 def active_bundle(state_dir: Path) -> Path | None:
     """The active bundle's folder, None when nothing was ever activated; ModelError when the pointer is damaged."""
-    pointer = _read_pointer(models_dir(state_dir))
+    pointer = read_pointer(models_dir(state_dir))
     return None if pointer is None else models_dir(state_dir) / pointer.active
-
-
-def activate(path: Path, state_dir: Path) -> Path:
-    """Make the bundle in folder ``path`` the active one: check, copy into the store, export to ONNX, then switch.
-
-    Returns its folder in the store. Raises ModelError at the first thing wrong; the old bundle then stays active.
-    """
-    bundle = read_bundle(path)
-    store = models_dir(state_dir)
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        stored = _stored(bundle, store)
-        ensure_onnx(stored)
-        _switch(store, stored.path.name)
-    except OSError as error:
-        raise ModelError(
-            f"{store}: {error.strerror}", hint="check free space and permissions of the state directory"
-        ) from None
-    return stored.path
 
 
 def put(metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]], state_dir: Path) -> Bundle:
     """Write a new bundle into the store (`write_bundle`'s arguments) and give it back checked; it is not activated.
 
-    Its folder's name is made from its content: the same content twice is one folder. Nothing that is in the store is touched.
-    ModelError when it cannot be written; nothing is left then.
+    Its folder's name is made from its content: the same content twice is one folder. Nothing else in the store is touched.
+    ModelError when it cannot be written; nothing is left then. Waits while another command works on the store.
     """
-    store = models_dir(state_dir)
-    try:
-        store.mkdir(parents=True, exist_ok=True)
+    with _changing(state_dir, wait=True) as store:
         temporary = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=store))
-        try:
-            written = write_bundle(temporary / metadata.id, metadata, weights)
-            return _stored(written, store)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise ModelError(
-            f"{store}: {error.strerror}", hint="check free space and permissions of the state directory"
-        ) from None
+        written = write_bundle(temporary / metadata.id, metadata, weights)
+        target = store / folder_name(written.metadata)
+        if not _is_sound(target, store):
+            written.path.rename(target)
+            sync_folder(store)
+        return read_bundle(target)
+
+
+def activate(
+    path: Path,
+    state_dir: Path,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    on_export: Callable[[float], None] = lambda _longest_s: None,
+) -> Path:
+    """Make the bundle in folder ``path`` the active one: check, copy into the store, export, run once, then switch.
+
+    ``engine`` and ``threads`` are those of the settings; ``on_export`` is told before an export, with the longest time that
+    may take, seconds. Returns the bundle's folder in the store. ModelError at the first thing wrong; the old bundle then
+    stays active. UnreachableError while another command works on the store.
+    """
+    with _changing(state_dir) as store:
+        stored = _stored(read_bundle(path), store)
+        _warm_up(stored, engine, threads, on_export)
+        point_to(store, stored.path.name)
+    return stored.path
+
+
+def rollback(
+    state_dir: Path,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    on_export: Callable[[float], None] = lambda _longest_s: None,
+) -> Path:
+    """Make active again what was active before, checked as `activate` does; doing it again goes back one more."""
+    with _changing(state_dir) as store:
+        pointer = read_pointer(store)
+        if pointer is None or not pointer.previous:
+            raise ModelError(
+                f"{store}: no model was active before this one",
+                hint="bin-daemon model list shows what there is; bin-daemon model activate ID switches",
+            )
+        path = store / pointer.previous[0]
+        _warm_up(read_bundle(path), engine, threads, on_export)
+        point_back(store)
+    return path
+
+
+def remove(path: Path, state_dir: Path, *, in_use: Path | None = None, force: bool = False) -> None:
+    """Remove the bundle in folder ``path`` of the store, sound or damaged; a power cut leaves it whole or gone.
+
+    ModelError when it is active, is ``in_use`` (``model.bundle`` of the settings), or, without ``force``, is what
+    `rollback` would go to.
+    """
+    with _changing(state_dir) as store:
+        pointer = read_pointer(store)
+        if path.parent.resolve() != store.resolve() or not path.is_dir():
+            raise ModelError(f"{path} is no model of {store}", hint="bin-daemon model list shows what there is")
+        if pointer and path.name == pointer.active:
+            raise ModelError(
+                f"{path.name} is the active model", hint="activate another first: bin-daemon model activate ID"
+            )
+        if in_use and in_use.resolve() == path.resolve():
+            raise ModelError(f"{path.name} is model.bundle of the config", hint="change the config first")
+        if pointer and not force and path.name in pointer.previous[:1]:
+            raise ModelError(
+                f"{path.name} is what bin-daemon model rollback goes back to", hint="--force removes it all the same"
+            )
+        forget(store, path.name)
+        _discard(path, store)
 
 
 def folder_name(metadata: BundleMetadata) -> str:
@@ -113,58 +147,93 @@ def folder_name(metadata: BundleMetadata) -> str:
     return f"{metadata.id}-{digest[:12]}"
 
 
-def _stored(bundle: Bundle, store: Path) -> Bundle:
-    """The bundle inside the store, copied there unless it is there already. Its name tells its content."""
-    target = store / folder_name(bundle.metadata)
-    if target.exists():
-        try:
-            return read_bundle(target)
-        except ModelError:  # damaged since: the good one takes its place
-            shutil.rmtree(target)
-    temporary = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=store))
+@contextmanager
+def _changing(state_dir: Path, *, wait: bool = False) -> Iterator[Path]:
+    """The store, locked and cleared of what a power cut left, before and after; OSError becomes ModelError."""
+    store = models_dir(state_dir)
     try:
-        shutil.copytree(bundle.path, temporary, dirs_exist_ok=True)
-        temporary.chmod(0o755)
-        read_bundle(temporary)  # the copy may have met a bad disk
-        for file in temporary.iterdir():
-            _sync_file(file)
-        sync_folder(temporary)
-        temporary.rename(target)
-        sync_folder(store)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return read_bundle(target)
-
-
-def _switch(store: Path, name: str) -> None:
-    old = _read_pointer(store, damaged_ok=True)
-    if old is not None and old.active == name:
-        return
-    pointer = _Pointer(active=name, previous=old.active if old else None)
-    temporary = store / f".{POINTER_FILE}.{os.getpid()}"
-    write_durably(temporary, json.dumps(pointer.model_dump(), indent=1).encode() + b"\n")
-    temporary.replace(store / POINTER_FILE)
-    sync_folder(store)
-
-
-def _read_pointer(store: Path, *, damaged_ok: bool = False) -> _Pointer | None:
-    file = store / POINTER_FILE
-    try:
-        return _Pointer.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
+        store.mkdir(parents=True, exist_ok=True)
+        with locked(store, wait=wait):
+            _clear_leftovers(store)
+            try:
+                yield store
+            finally:
+                _clear_leftovers(store)
     except OSError as error:
-        raise ModelError(f"{file}: {error.strerror}", hint="check permissions of the state directory") from None
-    except ValidationError as error:
-        if damaged_ok:
-            return None
+        where = error.filename or store
         raise ModelError(
-            f"{file}: damaged: {error.errors()[0]['msg']}", hint="remove it and set model.bundle in the config"
+            f"{where}: {error.strerror}", hint="check free space and permissions of the state directory"
         ) from None
 
 
-def _sync_file(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
+def _clear_leftovers(store: Path) -> None:
+    """Only under the lock: nobody else is writing these."""
+    for prefix in (NEW_PREFIX, OLD_PREFIX):
+        for folder in store.glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    for file in store.glob(f".{POINTER_FILE}.*"):
+        file.unlink(missing_ok=True)
+
+
+def _stored(bundle: Bundle, store: Path) -> Bundle:
+    """The bundle inside the store, copied there unless it is there already. Its name tells its content."""
+    if bundle.path.parent.resolve() == store.resolve() and re.match(NAME_PATTERN, bundle.path.name):
+        return bundle
+    target = store / folder_name(bundle.metadata)
+    if not _is_sound(target, store):
+        temporary = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=store))
+        for file in bundle.path.iterdir():
+            if file.is_file() and (file.name == METADATA_FILE or file.name.startswith("model.")):
+                _copy(file, temporary / file.name)
+        temporary.chmod(0o755)
+        read_bundle(temporary)  # the copy may have met a bad disk
+        sync_folder(temporary)
+        temporary.rename(target)
+        sync_folder(store)
+    return read_bundle(target)
+
+
+def _is_sound(target: Path, store: Path) -> bool:
+    """Whether the bundle is there and good; a damaged one makes way, for it is about to be replaced by the same, whole."""
+    if not target.exists():
+        return False
+    try:
+        read_bundle(target)
+    except ModelError:
+        _discard(target, store)
+        return False
+    return True
+
+
+def _discard(path: Path, store: Path) -> None:
+    """Renamed aside first: half of a bundle never bears its name."""
+    aside = Path(tempfile.mkdtemp(prefix=OLD_PREFIX, dir=store))
+    path.rename(aside / path.name)
+    sync_folder(store)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _warm_up(bundle: Bundle, kind: str, threads: int, on_export: Callable[[float], None]) -> None:
+    """Run it once on the engine that the daemon will use, exported where that engine needs it."""
+    import numpy as np
+
+    from bin_daemon.model.engine import open_engine
+
+    side = bundle.metadata.preprocessing.crop_px
+    engine = open_engine(bundle, kind, threads, on_export=on_export)
+    logits = engine.logits(np.zeros((1, 3, side, side), np.float32))
+    if logits.shape != (1, len(bundle.metadata.labels)) or not np.isfinite(logits).all():
+        raise ModelError(
+            f"{bundle.path}: gives {logits.shape} logits, or some that are not finite, on {engine.name}",
+            hint=f"bin-daemon model verify {bundle.path} looks closer",
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Content alone, readable for the daemon's user whatever the rights were on the stick it came from; synced."""
+    shutil.copyfile(source, target)
+    target.chmod(0o644)
+    descriptor = os.open(target, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,7 +10,6 @@ import pytest
 
 from bin_daemon.config.settings import ModelSettings
 from bin_daemon.errors import ModelError
-from bin_daemon.model import store
 from bin_daemon.model.bundle import read_bundle
 from bin_daemon.model.onnx_file import checked_onnx
 from bin_daemon.model.store import activate, active_bundle, models_dir, resolve_bundle
@@ -71,10 +70,10 @@ def test_a_failed_export_keeps_the_old(bundle_copy: Path, tmp_path: Path, monkey
     state = tmp_path / "state"
     old = activate(bundle_copy, state)
 
-    def refuse(bundle: Bundle) -> Path:
+    def refuse(bundle: Bundle, on_export: object = None) -> Path:
         raise ModelError(f"{bundle.path.name} cannot be exported")
 
-    monkeypatch.setattr(store, "ensure_onnx", refuse)
+    monkeypatch.setattr("bin_daemon.model.onnx_file.ensure_onnx", refuse)
     with pytest.raises(ModelError, match="cannot be exported"):
         activate(_renamed(bundle_copy, "new"), state)
     assert active_bundle(state) == old
@@ -89,7 +88,7 @@ def test_a_full_disk_keeps_the_old(bundle_copy: Path, tmp_path: Path, monkeypatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copytree", full)
+    monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(ModelError, match="No space left"):
         activate(_renamed(bundle_copy, "new"), state)
     assert active_bundle(state) == old
@@ -101,7 +100,7 @@ def test_the_pointer_remembers_what_was_active_before(bundle_copy: Path, tmp_pat
     old = activate(bundle_copy, tmp_path / "state")
     new = activate(_renamed(bundle_copy, "new"), tmp_path / "state")
     pointer = json.loads((models_dir(tmp_path / "state") / "active.json").read_text())
-    assert pointer == {"active": new.name, "previous": old.name}
+    assert pointer == {"active": new.name, "previous": [old.name]}
 
 
 def test_a_stored_bundle_that_rotted_is_replaced(
