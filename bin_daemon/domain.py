@@ -106,7 +106,8 @@ class Classification:
     margin: float
     """Probability of the best category less that of the second, 0..1."""
     agreement: float
-    """Share of the frames whose own best category is the common one, 0..1."""
+    """Share of the frames whose own best category is the common one, 0..1. For people: a minority that sees another thing has
+    already lowered the probabilities, which are means over the frames."""
     model_id: str
     took_ms: float
     t_s: float
@@ -114,6 +115,10 @@ class Classification:
     reason: str = ""
     seen: bool = True
     """False when not one picture of the item could be read: nothing was judged."""
+    familiarity: float | None = None
+    """Share of the model's held-out pictures that look stranger than this item, 0..1; None when the model cannot tell."""
+    familiar: bool = True
+    """False when the item looks like nothing the model knows, by the threshold in its bundle."""
 
     @property
     def label(self) -> str | None:

@@ -3,7 +3,8 @@
 One request runs down four steps, and the first that objects gives the one reason:
 
 1. *May anything open?* Mode, sight (items only), controller, stop, supply, no lid about to move.
-2. *What is it?* (items) The category with the least expected cost, if its probability and lead suffice, else unsure.
+2. *What is it?* (items) The category with the least expected cost, if the item looks like anything the model knows and
+   probability and lead suffice, else unsure.
 3. *Which lid?* The emptiest sound lid of that category. When none is left, other takes it (`policy.when_full`), but never
    takes hazardous or unsure items: those stay on the tray.
 4. *Now?* The cool-down between two openings.
@@ -23,6 +24,7 @@ from enum import Enum
 from bin_daemon.config.settings import HOLD_MS_MAX, HOLD_MS_MIN, LidSettings, PolicySettings
 from bin_daemon.domain import (
     Category,
+    Classification,
     Decision,
     ItemRequest,
     LidCommand,
@@ -50,6 +52,8 @@ class Reason(str, Enum):
     """The model could not say."""
     UNSURE_INVALID = "unsure_invalid"
     """The probabilities are no probabilities (NaN, negative, sum not 1)."""
+    UNSURE_UNFAMILIAR = "unsure_unfamiliar"
+    """The item looks like nothing the model knows (policy.min_familiarity)."""
     UNSURE_PROBABILITY = "unsure_probability"
     """Below policy.min_probability of the category."""
     UNSURE_MARGIN = "unsure_margin"
@@ -176,7 +180,7 @@ class Policy:
         return self._open(request_id, lid, judgement)
 
     def _judge(self, request: ItemRequest) -> _Judgement:
-        """Least expected cost first; then its probability and its lead must suffice."""
+        """Familiar at all? Then least expected cost first; then its probability and its lead must suffice."""
         verdict = request.verdict
         if verdict.category is None:
             return _Judgement(None, Reason.UNSURE_MODEL, f"unsure: {verdict.reason or 'the model could not say'}")
@@ -184,6 +188,8 @@ class Policy:
         if not _is_distribution(probs):
             shown = ", ".join(f"{c.value} {p:g}" for c, p in probs.items())
             return _Judgement(None, Reason.UNSURE_INVALID, f"unsure: these are no probabilities: {shown}")
+        if strange := self._strange(verdict):
+            return _Judgement(None, Reason.UNSURE_UNFAMILIAR, f"unsure: {strange}")
         best = min(Category, key=lambda to: (self._expected_cost(to, probs), -probs[to]))
         seen = f"{best.value} {probs[best]:.2f} at expected cost {self._expected_cost(best, probs):.2f}"
         least = self._settings.min_probability.get(best, 1.0)
@@ -194,6 +200,14 @@ class Policy:
             lead = f"leads {rival.value} {probs[rival]:.2f} by less than {self._settings.min_margin:.2f}"
             return _Judgement(None, Reason.UNSURE_MARGIN, f"unsure: {seen} {lead}")
         return _Judgement(best, Reason.SORTED, seen)
+
+    def _strange(self, verdict: Classification) -> str:
+        """Why the item counts as unlike anything known; empty when it does not, or the model cannot tell."""
+        least = self._settings.min_familiarity
+        if verdict.familiarity is None or (verdict.familiar if least is None else verdict.familiarity >= least):
+            return ""
+        needs = "" if least is None else f", needs {least:.3f}"
+        return f"looks like nothing the model knows: familiarity {verdict.familiarity:.3f}{needs}"
 
     def _expected_cost(self, to: Category, probs: Mapping[Category, float]) -> float:
         return sum(probs[true] * self._cost[true][to] for true in Category)

@@ -131,6 +131,11 @@ class PolicySettings(Section):
     min_margin: Fraction = Field(
         0.1, description="Least lead over each category, but those over which leaning this way is the cheaper mistake."
     )
+    min_familiarity: Fraction | None = Field(
+        None,
+        description="Items that look stranger to the model than all but this share of its held-out pictures are unsure; 0: "
+        "never for that; left out: the threshold in the model's bundle.",
+    )
     cost: dict[Category, dict[Category, Cost]] = Field(
         default_factory=dict,
         description="cost.TRUE.SORTED: price of sorting TRUE as SORTED. Cells left out keep the built-in value.",

@@ -72,6 +72,9 @@ class ItemDraft(BaseModel):
     top5: tuple[tuple[str, int, float | None], ...] = Field((), description="[label, index in the model, probability].")
     margin: float | None = None
     agreement: float | None = None
+    familiarity: float | None = Field(
+        None, description="Share of the model's held-out pictures that look stranger, 0..1; null: it cannot tell."
+    )
     model: str = ""
     lid: int | None = Field(None, description="Lid that was commanded, from 1; null when all stayed shut.")
     reason: str = Field(description="The policy's reason code.")
@@ -222,6 +225,7 @@ def item_draft(
         top5=tuple((_clean(x.label, LABEL_CHARS_MAX), x.index, _finite(x.probability)) for x in verdict.top5[:5]),
         margin=_finite(verdict.margin),
         agreement=_finite(verdict.agreement),
+        familiarity=None if verdict.familiarity is None else _finite(verdict.familiarity),
         model=_clean(verdict.model_id, LABEL_CHARS_MAX),
         lid=command.lid if command else None,
         reason=decision.reason,

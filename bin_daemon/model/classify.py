@@ -11,6 +11,7 @@ from bin_daemon.domain import Classification
 from bin_daemon.errors import BinError, ModelError
 from bin_daemon.model.bundle import read_bundle
 from bin_daemon.model.engine import open_engine
+from bin_daemon.model.familiarity import scores
 from bin_daemon.model.labels import CATEGORIES, CategorySums, probabilities
 from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import prepare_array, prepare_picture
@@ -63,11 +64,17 @@ class Classifier:
         """
         began = time.perf_counter()
         side = self.bundle.metadata.preprocessing.resize_px
-        self._judge([prepare_array(np.full((side, side, 3), GREY, np.uint8), self.bundle.metadata.preprocessing)])
+        image = prepare_array(np.full((side, side, 3), GREY, np.uint8), self.bundle.metadata.preprocessing)
+        self._verdict(self._judge([image]), began)
         return _ms_since(began)
 
     def classify(self, placement: Placement) -> Classification:
-        """Judge one placement: the mean over its frames. Never raises for a bad frame or model: unsure, with the reason."""
+        """Judge one placement: the mean over its frames. Never raises for a bad frame or model: unsure, with the reason.
+
+        Probabilities are averaged, not logits: one frame that sees another thing then costs the verdict its share of certainty,
+        and no frame can outvote the rest by being loud. The frames of one still item are nearly the same picture: they must not
+        be multiplied as if they were independent witnesses.
+        """
         began = time.perf_counter()
         batch: list[NDArray[np.float32]] = []
         problems: list[str] = []
@@ -89,8 +96,8 @@ class Classifier:
         image = prepare_picture(read_picture(file), self.bundle.metadata.preprocessing)
         return self._verdict(self._judge([image]), began, top)
 
-    def _judge(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Probabilities, frames x labels."""
+    def _judge(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Logits, frames x labels."""
         logits = self.engine.logits(np.concatenate(batch))
         wanted = (len(batch), len(self.bundle.metadata.labels))
         if logits.shape != wanted:
@@ -98,13 +105,15 @@ class Classifier:
                 f"{self.bundle.path}: the network gave {logits.shape} logits, the labels ask for {wanted}",
                 hint="make the bundle again",
             )
-        return probabilities(logits, self.bundle.metadata.temperature)
+        return logits
 
-    def _verdict(self, shares: NDArray[np.float64], began: float, top: int = TOP) -> Classification:
+    def _verdict(self, logits: NDArray[np.float32], began: float, top: int = TOP) -> Classification:
+        shares = probabilities(logits, self.bundle.metadata.temperature)
         mean = shares.mean(axis=0)
         sums = self._sums.sums(mean)
         second, best = np.argsort(sums, kind="stable")[-2:]
         own_best = self._sums.sums(shares).argmax(axis=1)
+        familiarity, familiar = self._familiarity(logits)
         return Classification(
             category=CATEGORIES[best],
             category_probs={category: float(x) for category, x in zip(CATEGORIES, sums, strict=True)},
@@ -114,7 +123,17 @@ class Classifier:
             model_id=self.bundle.metadata.id,
             took_ms=_ms_since(began),
             t_s=self._clock(),
+            familiarity=familiarity,
+            familiar=familiar,
         )
+
+    def _familiarity(self, logits: NDArray[np.float32]) -> tuple[float | None, bool]:
+        """Share of held-out pictures that look stranger, and whether that is enough; by the mean score of the frames."""
+        known = self.bundle.metadata.familiarity
+        if known is None:
+            return None, True
+        score = scores(logits, self.bundle.metadata.temperature, known.score).mean(keepdims=True)
+        return float(known.shares(score)[0]), bool(known.familiar(score)[0])
 
     def _unsure(self, reason: str, began: float, *, seen: bool = True) -> Classification:
         return Classification(

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import platformdirs
@@ -14,20 +14,24 @@ import timm
 import torch
 
 from bin_daemon.errors import ConfigError
-from bin_daemon.model.bundle import BundleMetadata, write_bundle
+from bin_daemon.model.bundle import BundleMetadata, check_replaceable, write_bundle
 from bin_daemon.model.engine import default_threads
+from bin_daemon.model.network import weights_of
 from bin_daemon.model.preprocess import prepare_array
 from bin_daemon.model.standin import write_head
 from bin_daemon.training.backbone import Backbone
 from bin_daemon.training.data import DataSet, hold_out, load
 from bin_daemon.training.embed import Job, embed
-from bin_daemon.training.finetune import FinetuneRecipe, Finetuning
 from bin_daemon.training.head import Head, HeadRecipe, train_head
 from bin_daemon.training.judge import Answers, Logits, ask
 from bin_daemon.training.publish import Measured, describe
+from bin_daemon.training.ranks import Ranks
+from bin_daemon.training.recipe import FinetuneRecipe, LossRecipe, as_options
 from bin_daemon.training.report import tables
-from bin_daemon.training.start import IMAGENET_LITE0, Start, find_start
+from bin_daemon.training.start import IMAGENET_LITE0, TIMM, Start, find_start
 from bin_daemon.training.views import ViewPlan, views
+from bin_daemon.training.whole import WholeTraining, run_torch
+from bin_daemon.training.work import Cadence, default_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 HELD_OUT_FRAC = 0.15
 """Of the training pictures, where the data set has no val."""
+LEAST_LABELS = 2
 L2_TRIED = (1e-2, 3e-2, 1e-1)
 """Weight decays of the head; val decides."""
 
@@ -58,6 +63,32 @@ class Order:
     name: str = ""
     cache: Path = field(default_factory=lambda: platformdirs.user_cache_path("bin-daemon") / "features")
     plan: ViewPlan = field(default_factory=ViewPlan)
+    head: LossRecipe = field(default_factory=LossRecipe)
+    """Loss of a head alone."""
+    work: Path | None = None
+    """Work folder of a whole training; None: beside ``out``."""
+    resume: bool = False
+    restart: bool = False
+    cadence: Cadence = field(default_factory=Cadence)
+    tensorboard: bool = False
+    export: Literal["", "best", "last"] = ""
+    """Make the bundle from the work folder's best or last weights, without training on."""
+
+    @property
+    def work_folder(self) -> Path:
+        """Recipe, log and checkpoints of the training."""
+        return self.work or default_work(self.out)
+
+    def check(self) -> None:
+        """ConfigError where the order contradicts itself."""
+        if self.export_head and not (self.head_only and self.start == IMAGENET_LITE0):
+            raise ConfigError(
+                "--export-head needs --head-only and --from imagenet-lite0", hint="the head fits that backbone alone"
+            )
+        if self.resume and self.restart:
+            raise ConfigError("--resume and --restart (or --head-only) contradict each other", hint="give one of them")
+        if self.export and (self.export not in {"best", "last"} or not self.resume):
+            raise ConfigError(f"--export {self.export}", hint="--resume --export best, or --resume --export last")
 
     @property
     def trays(self) -> bool:
@@ -65,23 +96,27 @@ class Order:
         return self.finetune.augment.tray_share > 0
 
 
-def train_bundle(order: Order, screen: Screen) -> Bundle:
-    """Train as ordered and write ``order.out``.
+def train_bundle(order: Order, screen: Screen, ranks: Ranks | None = None) -> Bundle | None:
+    """Train as ordered and write ``order.out``; None in a process that shares the training and is not the first.
 
     Raises:
-        ConfigError: Bad data or a contradiction in the order.
-        ModelError: A bad start, or a loss that is no number.
+        ConfigError: Bad data, a contradiction in the order, or a work folder that holds another training.
+        ModelError: A bad start, a loss that is no number, or an ``out`` that is something else.
+        UnreachableError: Another training is at work in the work folder.
     """
-    if order.export_head and not (order.head_only and order.start == IMAGENET_LITE0):
-        raise ConfigError(
-            "--export-head needs --head-only and --from imagenet-lite0", hint="the head fits that backbone alone"
-        )
-    start = find_start(order.start, order.arch)
+    ranks = ranks or Ranks(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    order.check()
+    if order.head_only and ranks.processes > 1:
+        raise ConfigError("--head-only with several processes", hint="start it without torchrun: it takes minutes")
+    check_replaceable(order.out)
     data = hold_out(load(order.data, labels=order.labels), HELD_OUT_FRAC, order.seed)
+    if len(data.labels) < LEAST_LABELS:
+        raise ConfigError(f"{order.data}: one label only", hint="a classifier tells at least two apart")
+    start = find_start(order.start, order.arch)
     torch.manual_seed(order.seed)
     training = _Training(order, start, data, screen)
     training.tell_data()
-    return training.head_only() if order.head_only else training.whole()
+    return training.head_only() if order.head_only else training.whole(ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +149,15 @@ class _Training:
         weights = backbone.with_head(head.weight, head.bias, self.start.architecture.head_key)
         return write_bundle(self.order.out, metadata, weights)
 
-    def whole(self) -> Bundle:
-        recipe = self.order.finetune
-        network = self.start.network(len(self.data.labels), self.order.seed)
-        training = Finetuning(network, self.data, self.start.preprocessing, recipe, self.order.seed)
-        done = self._train_epochs(training)
-        network.load_state_dict(training.best)
-        run = run_torch(network.eval())
+    def whole(self, ranks: Ranks) -> Bundle | None:
+        trained = WholeTraining(self.order, self.start, self.data, self.screen, ranks).run()
+        if not ranks.first:
+            return None
+        run = run_torch(trained.network)
         answers = {**self._ask("val", run), **self._ask("test", run)}
-        metadata = self._describe(Measured(answers), {"finetune": asdict(recipe), "epochs_done": done})
-        return write_bundle(self.order.out, metadata, {k: v.numpy() for k, v in training.best.items()})
+        made = {"finetune": asdict(trained.recipe), "epochs_done": trained.epochs_done, "steps": trained.step}
+        metadata = self._describe(Measured(answers), made)
+        return write_bundle(self.order.out, metadata, weights_of(trained.network))
 
     def _features(self, backbone: Backbone, plan: ViewPlan) -> NDArray[np.float32]:
         """Features of all views of the training pictures, N x V x D."""
@@ -143,7 +177,7 @@ class _Training:
         """The head with the best category log-likelihood on val; not accuracy, for on 200 pictures accuracies tie."""
         labels, categories = self.data.indices("train"), self.data.categories()
         tried: list[tuple[float, Head, HeadRecipe]] = []
-        recipes = [HeadRecipe(l2=l2) for l2 in L2_TRIED]
+        recipes = [HeadRecipe(self.order.head, l2=l2) for l2 in L2_TRIED]
         with self.screen.progress("head", sum(x.steps for x in recipes)) as advance:
             for recipe in recipes:
                 head = train_head(features, labels, categories, recipe, lambda x: advance(1, f"loss {x:.3f}"))
@@ -152,30 +186,6 @@ class _Training:
                 tried.append((loss, head, recipe))
         _, head, recipe = min(tried, key=lambda x: x[0])
         return head, recipe
-
-    def _train_epochs(self, training: Finetuning) -> int:
-        """All epochs, or those before Ctrl-C when there was one; returns how many."""
-        recipe, done = training.recipe, 0
-        steps = recipe.epochs * -(-len(self.data.splits["train"]) // recipe.batch_size)
-        try:
-            with self.screen.progress("training", steps) as advance:
-                told = training.epochs(
-                    self._val_accuracy,
-                    lambda x: advance(1, f"loss {x:.3f}, best val {max(0, training.best_accuracy):.1%}"),
-                )
-                for result in told:
-                    self.screen.record("epoch", asdict(result))
-                    done = result.epoch
-        except KeyboardInterrupt:
-            if not training.best:
-                raise
-            self.screen.record("interrupted", {"epochs_done": done})
-        return done
-
-    def _val_accuracy(self, network: torch.nn.Module) -> float:
-        pictures, how = self.data.splits["val"], self.start.preprocessing
-        answers = ask(pictures, how, run_torch(network), on_tray=False, advance=lambda _n: None)
-        return Measured({"val": answers}).category_metrics("val", self.data, 1.0).accuracy
 
     def _ask(self, split: str, run: Logits) -> dict[str, Answers]:
         """Answers on the split's photographs and, where trays are wanted, on their items laid on trays."""
@@ -189,25 +199,15 @@ class _Training:
 
     def _describe(self, measured: Measured, made: dict[str, Any]) -> BundleMetadata:
         temperature = measured.temperature(self.data)
-        metrics = measured.to_json(self.data, temperature)
+        familiarity = measured.familiarity(temperature)
+        metrics = measured.to_json(self.data, temperature, familiarity)
         for name in measured.answers:
             self.screen.show(tables(name, measured.category_metrics(name, self.data, temperature)))
         self.screen.record("metrics", {"temperature": temperature, **metrics})
         versions = {"torch": torch.__version__, "timm": timm.__version__}
         recipe = {"command": _command(self.order), "seed": self.order.seed, **versions, **made}
         name = self.order.name or self.order.out.name
-        return describe(name, self.start, self.data, temperature, {"recipe": recipe, **metrics})
-
-
-def run_torch(network: torch.nn.Module) -> Logits:
-    """The network as a plain function of arrays, on whatever device it lies."""
-    device = next(network.parameters()).device
-
-    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return np.asarray(network(torch.from_numpy(batch).to(device)).float().cpu().numpy(), np.float32)
-
-    return run
+        return describe(name, self.start, self.data, temperature, {"recipe": recipe, **metrics}, familiarity)
 
 
 def _through(head: Head, features: dict[str, Answers]) -> Measured:
@@ -219,13 +219,12 @@ def _command(order: Order) -> str:
     """How to make the bundle again; folders by name only, for their paths are this machine's own."""
     words = ["bin-daemon", "train", order.data.name, "--out", order.out.name, "--seed", str(order.seed)]
     if order.start:
-        words += ["--from", order.start if order.start == IMAGENET_LITE0 else Path(order.start).name]
+        named = order.start == IMAGENET_LITE0 or order.start.startswith(TIMM)
+        words += ["--from", order.start if named else Path(order.start).name]
     words += ["--arch", order.arch] if order.arch else []
     words += ["--export-head", order.export_head.name] if order.export_head else []
     words += ["--name", order.name] if order.name else []
-    recipe = order.finetune
-    words += ["--tray-share", str(recipe.augment.tray_share)]
-    if order.head_only:
-        return shlex.join([*words, "--head-only"])
-    words += ["--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size), "--lr", str(recipe.lr)]
-    return shlex.join([*words, "--weight-decay", str(recipe.weight_decay)])
+    if not order.head_only:
+        return shlex.join([*words, *as_options(order.finetune)])
+    words += ["--head-only", "--category-weight", str(order.head.category_weight), "--balance", str(order.head.balance)]
+    return shlex.join([*words, "--tray-share", str(order.finetune.augment.tray_share)])

@@ -62,6 +62,17 @@ def test_numbers_that_are_none_do_not_break_the_json(desk: Any, item: Callable[.
     assert b'"margin":null' in row.payload
 
 
+def test_agreement_and_familiarity_reach_the_event(desk: Any, item: Callable[..., Any]) -> None:
+    """How far the frames of an item agreed, and how strange it looked; null where the model cannot tell."""
+    journal, told = desk.journal(), []
+    for familiarity in (0.0123456, None):
+        one = item()
+        journal.begin(one.placement, replace(one.verdict, agreement=0.75, familiarity=familiarity), one.decision)
+        journal.finish(LidReport(one.action_id, Outcome.CLOSED))
+        told.append(EventItem.model_validate_json(journal.outbox.batch(9)[-1].payload))
+    assert [(x.agreement, x.familiarity) for x in told] == [(0.75, 0.0123), (0.75, None)]
+
+
 def test_an_event_over_the_cap_is_put_aside_when_made(desk: Any) -> None:
     """It would make brokers cut the connection for ever: it never gets into the outbox."""
     journal = desk.journal()

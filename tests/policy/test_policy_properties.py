@@ -40,6 +40,7 @@ POLICIES = st.builds(
     PolicySettings,
     min_probability=st.dictionaries(st.sampled_from(Category), st.floats(0, 1)),
     min_margin=st.floats(0, 0.5),
+    min_familiarity=st.none() | st.just(0.0) | st.floats(0, 1),
     cost=COSTS,
     unsure_category=st.none() | st.sampled_from(Category),
     when_full=st.sampled_from(["other", "keep_shut"]),
@@ -71,6 +72,8 @@ def verdicts(probs: st.SearchStrategy[dict[Category, float]]) -> st.SearchStrate
         took_ms=st.just(1.0),
         t_s=st.just(0.0),
         reason=st.sampled_from(["", "broken"]),
+        familiarity=st.none() | NUMBERS,
+        familiar=st.sampled_from([True, True, True, False]),
     )
 
 

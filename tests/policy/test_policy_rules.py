@@ -187,6 +187,39 @@ def test_a_failed_model_is_unsure_with_its_own_reason() -> None:
     assert "could not say" in ask(ItemRequest(ID, verdict(0, 0, 0, 0, category=None))).text
 
 
+@pytest.mark.parametrize(
+    ("familiarity", "familiar", "least", "strange"),
+    [
+        (0.004, False, None, True),  # the bundle's threshold
+        (0.02, True, None, False),
+        (0.004, False, 0.0, False),  # switched off
+        (0.03, True, 0.03, False),  # the site's own, exactly met and just not
+        (0.0299, True, 0.03, True),
+        (math.nan, True, 0.03, True),
+        (None, True, None, False),  # the model cannot tell
+        (None, True, 0.03, False),
+    ],
+)
+def test_an_unfamiliar_item_is_unsure_however_sure_the_label(
+    familiarity: float | None, *, familiar: bool, least: float | None, strange: bool
+) -> None:
+    """A toy is no battery at 0.97: strange items go where doubt goes, with the number that decided."""
+    seen = replace(verdict(*SURE[HAZARDOUS]), familiarity=familiarity, familiar=familiar)
+    decision = ask(ItemRequest(ID, seen), settings=PolicySettings(min_familiarity=least))
+    assert decision.unsure == strange
+    assert opened(decision) == (4 if strange else 3)
+    assert decision.reason == (Reason.UNSURE_UNFAMILIAR if strange else Reason.SORTED).value
+    if strange:
+        assert f"familiarity {familiarity:.3f}" in decision.text
+        assert ("needs 0.030" in decision.text) == (least is not None)
+
+
+def test_no_probabilities_are_told_before_strangeness() -> None:
+    """A broken model is named as such: its familiarity means nothing."""
+    broken = replace(verdict(0.0, 1.5, 0.0, 0.0), familiarity=0.0, familiar=False)
+    assert ask(ItemRequest(ID, broken)).reason == Reason.UNSURE_INVALID.value
+
+
 def test_unsure_goes_where_the_site_says() -> None:
     """Another category's lid, or none."""
     doubt = item(0.4, 0.3, 0.1, 0.2)
@@ -413,7 +446,7 @@ def test_every_reason_is_stable() -> None:
     """Reason codes are stored in journals and read by dashboards: adding is fine, changing is not."""
     assert {x.value for x in Reason} == {
         "sorted", "diverted", "manual",
-        "unsure_model", "unsure_invalid", "unsure_probability", "unsure_margin",
+        "unsure_model", "unsure_invalid", "unsure_unfamiliar", "unsure_probability", "unsure_margin",
         "paused", "manual_mode", "maintenance", "sight", "not_connected", "stopped", "low_voltage", "lid_not_closed",
         "no_lid", "lid_unreported", "lid_fault", "full", "cooldown", "too_late",
     }  # fmt: skip
