@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bin_daemon.domain import Category, LabelScore
 from bin_daemon.errors import ConfigError, ModelError
+from bin_daemon.model.label_lookup import PLACE, find_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ CATEGORIES = tuple(Category)
 class CategorySums:
     """Which label counts for which category: a labels x categories matrix of 0 and 1.
 
-    ``overrides`` is the site's rule: label or index (as text) -> category. An unknown one is a ConfigError, for a rule that
-    does nothing would sort wrongly in silence.
+    ``overrides`` is the site's rule: what `find_index` understands (label, index, item name, gloss) -> category. One that
+    fits no label, fits several, or contradicts another is a ConfigError, for it would sort wrongly in silence.
     """
 
     def __init__(self, labels: Sequence[LabelInfo], overrides: Mapping[str, Category] | None = None) -> None:
         self.labels = tuple(x.label for x in labels)
         categories = [x.category for x in labels]
-        for key, category in (overrides or {}).items():
-            categories[self._index(key)] = category
+        for index, category in site_rules(labels, overrides or {}).items():
+            categories[index] = category
         self.categories = tuple(categories)
         self._matrix = np.array([[float(x is category) for category in CATEGORIES] for x in categories])
 
@@ -45,14 +45,19 @@ class CategorySums:
         order = np.argsort(-probabilities, kind="stable")[:count]
         return tuple(LabelScore(self.labels[i], int(i), float(probabilities[i])) for i in order)
 
-    def _index(self, key: str) -> int:
-        if key in self.labels:
-            return self.labels.index(key)
-        if key.isdecimal() and int(key) < len(self.labels):
-            return int(key)
-        near = difflib.get_close_matches(key, self.labels, n=3)
-        known = f"did you mean {', '.join(near)}?" if near else f"the model has indexes 0 to {len(self.labels) - 1}"
-        raise ConfigError(f"model.label_overrides: {key!r} is no label or index of the active model", hint=known)
+
+def site_rules(labels: Sequence[LabelInfo], overrides: Mapping[str, Category]) -> dict[int, Category]:
+    """The site's rules by index of the label; ConfigError as `CategorySums` says."""
+    rules: dict[int, tuple[str, Category]] = {}
+    for key, category in overrides.items():
+        index = find_index(key, labels)
+        earlier, said = rules.setdefault(index, (key, category))
+        if said is not category:
+            raise ConfigError(
+                f"{PLACE}: {earlier!r} and {key!r} are both label {index} ({labels[index].label}), yet differ",
+                hint="keep one of them",
+            )
+    return {index: category for index, (_, category) in rules.items()}
 
 
 def probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
