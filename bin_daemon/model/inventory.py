@@ -47,13 +47,15 @@ def find_bundle(store: Path, word: str) -> Path:
     ModelError with the nearest names when there is none or more than one.
     """
     names = _names(store)
-    for means in (lambda x: word == x[0], lambda x: word == x[1], lambda x: x[0].startswith(word)):
-        found = sorted({x[0] for x in names if word and means(x)})
-        if len(found) == 1:
-            return store / found[0]
-        if found:
-            raise ModelError(f"{word!r} may mean {', '.join(found)}", hint="write one of these names whole")
-    known = [x[0] for x in names]
+    exact = [folder for folder, _ in names if folder == word]
+    by_id = [folder for folder, bundle_id in names if bundle_id == word]
+    begins = [folder for folder, _ in names if word and folder.startswith(word)]
+    found = exact or by_id or begins
+    if len(found) == 1:
+        return store / found[0]
+    if found:
+        raise ModelError(f"{word!r} may mean {', '.join(found)}", hint="write one of these names whole")
+    known = [folder for folder, _ in names]
     near = [x for x in known if any(difflib.get_close_matches(word, (x, x.rpartition("-")[0]), 1))]
     if not known:
         hint = "the store is empty: bin-daemon model pull or bin-daemon model import PATH fills it"
