@@ -1,242 +1,156 @@
-"""Labelled pictures in folders: ``DATA/{train,val,test}/LABEL/*.jpg`` with a table that gives each label its category.
-
-The table is ``labels.csv`` (columns label, category, and optionally index, label265), or ``MANIFEST.csv`` (columns fine_label or
-label, bin or category, and optionally nearest_label265 or label265), or a file named by hand. Folders named by numbers
-are read as indices of the table and ordered as numbers: sorted as strings, 265 of them would be scrambled.
-"""
+"""Read labelled pictures: image folders (`bin_daemon.training.folders`), or ModelScope's lists (`bin_daemon.training.lists`)."""
 
 from __future__ import annotations
 
-import csv
-import re
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
-from bin_daemon.domain import Category
 from bin_daemon.errors import ConfigError
+from bin_daemon.training.dataset import ALL, SPLITS, BadPicture, DataSet, LabelRow, Picture, hold_out
+from bin_daemon.training.folders import read_folders, split_folders
+from bin_daemon.training.label_table import read_labels, resolver
+from bin_daemon.training.lists import read_lists, split_lists
 
-SPLITS = ("train", "val", "test")
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "ALL",
+    "SPLITS",
+    "BadPicture",
+    "DataSet",
+    "LabelRow",
+    "Picture",
+    "available",
+    "hold_out",
+    "load",
+    "read_labels",
+]
 
 MAX_BAD_FRAC = 0.1
 """More unreadable pictures than this in one split: the copy is damaged, a number measured on the rest would mislead."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    """One fine label: its name in the model, its category and the nearest of the 265 national labels (None where none fits)."""
-
-    label: str
-    category: Category
-    label265: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture file and the index of its label in the data set's label order."""
-
-    path: Path
-    label_index: int
+def available(root: Path) -> tuple[str, ...]:
+    """The splits of a data set, in the order of `SPLITS`; `ALL` alone where it has none: one CSV list, or DATA/LABEL/*.jpg."""
+    if root.is_file():
+        return (ALL,)
+    _need_folder(root)
+    return tuple(split_lists(root) or split_folders(root)) or (ALL,)
 
 
-@dataclass(frozen=True, slots=True)
-class BadPicture:
-    """A file that could not be read as a picture, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """Labels in model order, readable pictures per split, and what had to be left out."""
-
-    root: Path
-    labels: tuple[LabelRow, ...]
-    splits: dict[str, tuple[Picture, ...]]
-    bad: tuple[BadPicture, ...] = field(default=())
-
-    def indices(self, split: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Label index of every picture of ``split``, int64, N."""
-        return np.array([x.label_index for x in self.splits[split]], dtype=np.int64)
-
-    def categories(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Position in `Category` of every label, int64, L."""
-        order = list(Category)
-        return np.array([order.index(x.category) for x in self.labels], dtype=np.int64)
-
-
-def load(root: Path, *, labels: Path | None = None, needed: tuple[str, ...] = ("train",)) -> DataSet:
-    """Read a data set; every picture is decoded once at low resolution, so that a damaged one is known before work starts.
+def load(
+    root: Path,
+    *,
+    labels: Path | None = None,
+    needed: tuple[str, ...] = ("train",),
+    splits: tuple[str, ...] = SPLITS,
+    decode: bool = True,
+    skip_bad_rows: bool = False,
+) -> DataSet:
+    """Read a data set.
 
     Args:
-        root: The data set's folder.
-        labels: Table of labels and categories; default ``labels.csv`` or ``MANIFEST.csv`` in ``root``.
-        needed: Splits that must be there and not empty.
+        root: The data set's folder, or one CSV list.
+        labels: Table of labels and categories; default: see `bin_daemon.training.label_table`.
+        needed: Splits that must be there and not empty. A data set without splits is the first of them.
+        splits: Splits that are read; others are not even looked at.
+        decode: Decode every picture once at low resolution, so that a damaged one is known (and left out) before work starts.
+        skip_bad_rows: Leave out rows of a list that point nowhere or repeat an earlier one, instead of refusing.
 
     Raises:
-        ConfigError: Folder, table, category or pictures are missing, or too many pictures are damaged.
+        ConfigError: Folder, table, category or pictures are missing, a list has bad rows, or too many pictures are damaged.
     """
+    wanted = tuple(s for s in (*splits, *needed) if s)
+    if root.is_file():
+        lists = {needed[0]: root}
+        return _checked(_from_lists(root.parent, lists, labels, skip_bad_rows=skip_bad_rows), needed, decode=decode)
+    _need_folder(root)
+    if lists := split_lists(root):
+        _need_splits(root, tuple(lists), needed, "list {}.csv")
+        chosen = {s: f for s, f in lists.items() if s in wanted}
+        return _checked(_from_lists(root, chosen, labels, skip_bad_rows=skip_bad_rows), needed, decode=decode)
+    folders = split_folders(root) or _flat(root, needed)
+    _need_splits(root, tuple(folders), needed, "folder {}/")
+    rows, found = read_folders(root, folders, wanted, resolver(root, labels))
+    data = _checked(DataSet(root, rows, found), needed, decode=decode)
+    _refuse_empty_labels(data, needed)
+    return data
+
+
+def _from_lists(root: Path, lists: dict[str, Path], labels: Path | None, *, skip_bad_rows: bool) -> DataSet:
+    rows, splits, bad = read_lists(root, lists, labels, skip_bad_rows=skip_bad_rows)
+    return DataSet(root, rows, splits, bad)
+
+
+def _flat(root: Path, needed: tuple[str, ...]) -> dict[str, Path]:
+    """All of ``root`` as one split: where train is wanted, and where nothing asks for several."""
+    return {needed[0]: root} if len(needed) == 1 else {}
+
+
+def _need_folder(root: Path) -> None:
     if not root.is_dir():
-        raise ConfigError(f"{root}: no such folder", hint="give the folder that holds train/, val/ and test/")
-    table = read_labels(labels or _find_table(root))
-    present = [s for s in SPLITS if (root / s).is_dir()]
+        raise ConfigError(f"{root}: no such folder", hint="give the data set's folder, or a CSV list of pictures")
+
+
+def _need_splits(root: Path, present: tuple[str, ...], needed: tuple[str, ...], kind: str) -> None:
     for split in needed:
         if split not in present:
             raise ConfigError(
-                f"{root}: no folder {split}/ (found: {', '.join(present) or 'none of train, val, test'})",
-                hint=f"put the pictures into {root / split}/LABEL/",
+                f"{root}: no {kind.format(split)} (found: {', '.join(present) or 'none of train, val, test'})",
+                hint="put the pictures into train/LABEL/, val/LABEL/ and test/LABEL/, or write CSV lists of them",
             )
-    folders = {s: _label_folders(root / s) for s in present}
-    rows, names = _label_order(folders, table, root)
+
+
+def _checked(data: DataSet, needed: tuple[str, ...], *, decode: bool) -> DataSet:
+    """Without the pictures that cannot be read, where they are to be ``decode``d; refused when a split is empty or damaged."""
     splits: dict[str, tuple[Picture, ...]] = {}
-    bad: list[BadPicture] = []
-    for split in present:
-        good, damaged = _pictures(folders[split], names)
-        _refuse_if_damaged(root / split, good, damaged, must_have=split in needed)
+    bad = list(data.bad)
+    for split, pictures in data.splits.items():
+        damaged = [BadPicture(x.path, f"{x.where}: {why}".lstrip(": ")) for x in pictures if (why := _why(x, decode))]
+        gone = {x.path for x in damaged}
+        good = tuple(x for x in pictures if x.path not in gone)
+        if split in needed and not good and not damaged:
+            raise ConfigError(
+                f"{data.root}: not one picture in split {split}", hint=f"pictures belong into {split}/LABEL/"
+            )
+        refuse_if_damaged(f"{data.root}: split {split}", len(pictures), damaged)
         splits[split] = good
         bad += damaged
-    _refuse_empty_labels(root, rows, splits)
-    return DataSet(root, rows, splits, tuple(bad))
+    return DataSet(data.root, data.labels, splits, tuple(bad))
 
 
-def read_labels(path: Path) -> dict[str, LabelRow]:
-    """Read a table of labels: a dict from folder name (label or index) to row, in the table's order.
-
-    Raises:
-        ConfigError: Unreadable, a column is missing, or a category is none of the four (line named).
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            label = _column(path, columns, "label", "fine_label")
-            category = _column(path, columns, "category", "bin")
-            near = next((c for c in ("label265", "nearest_label265") if c in columns), None)
-            table: dict[str, LabelRow] = {}
-            for line, row in enumerate(reader, start=2):
-                entry = _row(f"{path}:{line}", row[label], row[category], row.get(near, "") if near else "")
-                key = row["index"] if "index" in columns else entry.label
-                known = table.setdefault(key, entry)
-                if known.category is not entry.category:
-                    raise ConfigError(
-                        f"{path}:{line}: label {entry.label!r} is {entry.category.value} here, {known.category.value} above",
-                        hint="one label has one category",
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+def refuse_if_damaged(name: str, count: int, bad: list[BadPicture]) -> None:
+    """ConfigError when more than `MAX_BAD_FRAC` of ``count`` pictures are ``bad``."""
+    if len(bad) > MAX_BAD_FRAC * count:
         raise ConfigError(
-            f"{path}: {error}", hint="a CSV table in UTF-8 with the columns label and category"
-        ) from error
-    return table
-
-
-def hold_out(data: DataSet, frac: float, seed: int) -> DataSet:
-    """Give a data set without ``val`` one: ``frac`` of every label's training pictures (at least one of two), drawn by seed."""
-    if data.splits.get("val"):
-        return data
-    rng = np.random.default_rng(seed)
-    kept: list[Picture] = []
-    held: list[Picture] = []
-    for index in range(len(data.labels)):
-        mine = [x for x in data.splits["train"] if x.label_index == index]
-        take = max(1, round(frac * len(mine))) if len(mine) > 1 else 0
-        chosen = set(rng.permutation(len(mine))[:take].tolist())
-        kept += [x for i, x in enumerate(mine) if i not in chosen]
-        held += [x for i, x in enumerate(mine) if i in chosen]
-    return DataSet(data.root, data.labels, {**data.splits, "train": tuple(kept), "val": tuple(held)}, data.bad)
-
-
-def _find_table(root: Path) -> Path:
-    for name in ("labels.csv", "MANIFEST.csv"):
-        if (root / name).is_file():
-            return root / name
-    raise ConfigError(
-        f"{root}: neither labels.csv nor MANIFEST.csv",
-        hint="write labels.csv with the columns label,category (recyclable, kitchen, hazardous or other), or give --labels FILE",
-    )
-
-
-def _column(path: Path, columns: object, *names: str) -> str:
-    found = next((n for n in names if n in list(columns or ())), None)  # type: ignore[call-overload]
-    if found is None:
-        raise ConfigError(f"{path}: no column {' or '.join(names)} in its first line", hint="needed: label,category")
-    return found
-
-
-def _row(where: str, label: str, category: str, near: str) -> LabelRow:
-    try:
-        return LabelRow(label, Category(category), int(near) if near else None)
-    except ValueError as error:
-        known = ", ".join(c.value for c in Category)
-        raise ConfigError(f"{where}: label {label!r}: {error}", hint=f"category is one of {known}") from error
-
-
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    return tuple((0, int(x), "") if x.isdigit() else (1, 0, x) for x in re.findall(r"\d+|\D+", name))
-
-
-def _label_folders(split: Path) -> dict[str, Path]:
-    found = [x for x in split.iterdir() if x.is_dir() and not x.name.startswith(".")]
-    return {x.name: x for x in sorted(found, key=lambda x: _natural(x.name))}
-
-
-def _label_order(
-    folders: dict[str, dict[str, Path]], table: dict[str, LabelRow], root: Path
-) -> tuple[tuple[LabelRow, ...], dict[str, int]]:
-    names = sorted({n for split in folders.values() for n in split}, key=_natural)
-    unknown = [n for n in names if n not in table]
-    if unknown:
-        raise ConfigError(
-            f"{root}: no category for the folder {', '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}",  # noqa: PLR2004 - display
-            hint="add a line to the table of labels",
+            f"{name}: {len(bad)} of {count} pictures are unreadable, first {bad[0].path}: {bad[0].reason}",
+            hint="copy the data set again; up to a tenth would be left out",
         )
-    return tuple(table[n] for n in names), {n: i for i, n in enumerate(names)}
 
 
-def _pictures(folders: dict[str, Path], names: dict[str, int]) -> tuple[tuple[Picture, ...], list[BadPicture]]:
-    good: list[Picture] = []
-    bad: list[BadPicture] = []
-    for name, folder in folders.items():
-        files = [x for x in folder.iterdir() if x.suffix.lower() in PICTURE_SUFFIXES]
-        for path in sorted(files, key=lambda x: _natural(x.name)):
-            reason = _why_unreadable(path)
-            if reason:
-                bad.append(BadPicture(path, reason))
-            else:
-                good.append(Picture(path, names[name]))
-    return tuple(good), bad
-
-
-def _why_unreadable(path: Path) -> str:
+def _why(picture: Picture, decode: bool) -> str:  # noqa: FBT001 - handed through
+    """Why a picture cannot be read; '' when it can, or nobody wants to know."""
+    if not decode:
+        return ""
     try:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (32, 32))  # JPEG decodes at 1/8: quick, and still meets a truncated file
-            picture.load()
+        with Image.open(picture.path) as opened:
+            opened.draft("RGB", (32, 32))  # JPEG decodes at 1/8: quick, and still meets a truncated file
+            opened.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
     return ""
 
 
-def _refuse_if_damaged(split: Path, good: tuple[Picture, ...], bad: list[BadPicture], *, must_have: bool) -> None:
-    if must_have and not good:
-        raise ConfigError(f"{split}: not one readable picture", hint=f"pictures belong into {split}/LABEL/")
-    if len(bad) > MAX_BAD_FRAC * (len(good) + len(bad)):
-        raise ConfigError(
-            f"{split}: {len(bad)} of {len(good) + len(bad)} pictures are unreadable, first {bad[0].path}: {bad[0].reason}",
-            hint="copy the data set again; up to a tenth would be left out",
-        )
-
-
-def _refuse_empty_labels(root: Path, rows: tuple[LabelRow, ...], splits: dict[str, tuple[Picture, ...]]) -> None:
-    if "train" not in splits:
+def _refuse_empty_labels(data: DataSet, needed: tuple[str, ...]) -> None:
+    """A label folder without a training picture is a mistake; a class of a list may wait for its first."""
+    if "train" not in needed:
         return
-    seen = {x.label_index for x in splits["train"]}
-    empty = [r.label for i, r in enumerate(rows) if i not in seen]
+    seen = {x.label_index for x in data.splits["train"]}
+    empty = [r.label for i, r in enumerate(data.labels) if i not in seen]
     if empty:
         raise ConfigError(
-            f"{root / 'train'}: no picture of {', '.join(empty[:5])}",
+            f"{data.root}: split train: no picture of {', '.join(empty[:5])}",
             hint="add pictures or remove the label's folder from every split",
         )

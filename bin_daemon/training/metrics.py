@@ -98,9 +98,14 @@ def confusion(truth: NDArray[np.int64], said: NDArray[np.int64], size: int) -> N
 
 def ece(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = ECE_BINS) -> float:
     """Expected calibration error: mean distance between confidence and accuracy over equal bins, weighted by their items."""
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    place = bin_of(confidence, bins)
     gaps = np.bincount(place, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def bin_of(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Which of the equal bins of 0..1 each confidence lies in; 1 lies in the last."""
+    return np.clip((confidence * bins).astype(np.int64), 0, bins - 1)
 
 
 def risk_coverage(
@@ -123,10 +128,15 @@ def top_k(probs: NDArray[np.float64], truth: NDArray[np.int64], k: int) -> float
 
 def expected_cost(probs: NDArray[np.float64], truth: NDArray[np.int64], cost: Cost) -> float:
     """Mean price when every item goes where its expected cost is least (ties: the more probable category)."""
-    matrix = np.array([[cost[t].get(s, 0.0) for s in CATEGORIES] for t in CATEGORIES])
+    matrix = cost_matrix(cost)
     price = probs @ matrix
     sorted_as = np.lexsort((-probs, price), axis=1)[:, 0]
     return float(matrix[truth, sorted_as].mean())
+
+
+def cost_matrix(cost: Cost) -> NDArray[np.float64]:
+    """4 x 4: price of sorting row as column; the diagonal costs nothing."""
+    return np.array([[0.0 if t is s else cost[t].get(s, 0.0) for s in CATEGORIES] for t in CATEGORIES])
 
 
 def _shares(table: NDArray[np.int64], totals: NDArray[np.int64]) -> dict[Category, float | None]:
