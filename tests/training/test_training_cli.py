@@ -83,7 +83,7 @@ def test_evaluate_counts_bad_pictures_and_foreign_labels(trained: Path, shapes: 
     assert found["labels_shared"] == 3
     shown = CliRunner().invoke(app, words).stdout
     assert "category accuracy" in shown
-    assert "unreadable" in shown
+    assert "left out" in shown
 
 
 def test_errors_are_ours(trained: Path, shapes: Path, tmp_path: Path) -> None:
