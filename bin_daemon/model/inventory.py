@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,15 @@ def _look(path: Path, active: str, back_steps: int | None) -> StoredModel:
     metadata, damage = _metadata(path)
     if metadata is not None:
         damage = _weights_damage(path, metadata)
-    size = sum(x.stat().st_size for x in path.rglob("*") if x.is_file() and not x.is_symlink())
-    return StoredModel(path, metadata, size, path.name == active, back_steps, damage)
+    return StoredModel(path, metadata, _size_bytes(path), path.name == active, back_steps, damage)
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the daemon may be exporting just now
+            total += file.lstat().st_size
+    return total
 
 
 def _metadata(path: Path) -> tuple[BundleMetadata | None, str]:
