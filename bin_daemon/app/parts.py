@@ -53,6 +53,8 @@ def make_parts(settings: Settings) -> Parts:
         bundle,
         engine=settings.model.engine,
         threads=settings.model.threads,
+        cores=settings.model.cores,
+        state_dir=settings.service.state_dir,
         overrides=settings.model.label_overrides,
         on_export=_ask_for_patience,
     )
@@ -69,9 +71,9 @@ def make_parts(settings: Settings) -> Parts:
 
 
 def _ask_for_patience(longest_s: float) -> None:
-    """The first start with a new model exports it; systemd must not take that for a hang."""
-    structlog.get_logger().info("exporting the model for ONNX Runtime, once", longest_s=longest_s)
-    systemd.notify("STATUS=exporting the model, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
+    """The first start with a new model exports it, or builds it for the GPU; systemd must not take that for a hang."""
+    structlog.get_logger().info("preparing the model for its engine, once", longest_s=longest_s)
+    systemd.notify("STATUS=preparing the model for its engine, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
 
 
 def _camera(settings: CameraSettings) -> Camera:

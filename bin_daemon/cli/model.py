@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from bin_daemon.cli.model_export import export
 from bin_daemon.cli.model_import import import_
 from bin_daemon.cli.model_labels import labels
 from bin_daemon.cli.model_pull import pull
@@ -14,6 +15,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Fetch, import, verify and sw
 NEW, STORE = "New models", "The store"
 model_app.command(rich_help_panel=NEW)(pull)
 model_app.command("import", rich_help_panel=NEW)(import_)
+model_app.command(rich_help_panel=NEW)(export)
 model_app.command("list", rich_help_panel=STORE)(list_models)
 model_app.command(rich_help_panel=STORE)(show)
 model_app.command(rich_help_panel=STORE)(verify)

@@ -11,7 +11,7 @@ from bin_daemon.domain import Category
 
 if TYPE_CHECKING:
     from bin_daemon.config.positions import KeyPath
-    from bin_daemon.config.settings import MqttSettings, Settings
+    from bin_daemon.config.settings import ModelSettings, MqttSettings, Settings
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883
@@ -32,6 +32,7 @@ def cross_check(settings: Settings) -> Iterator[Finding]:
     yield from _lids(settings)
     yield from _policy(settings)
     yield from _sight(settings)
+    yield from _cores(settings.model)
     yield from _broker(settings.mqtt)
     yield from _characters(settings)
     if settings.service.stale_s <= settings.camera.read_timeout_s:
@@ -113,6 +114,15 @@ def _sight(settings: Settings) -> Iterator[Finding]:
     dark, bright = settings.placement.dark_grey, settings.placement.bright_grey
     if dark >= bright:
         yield Finding(("placement", "dark_grey"), f"must be less than bright_grey (got {dark:g} and {bright:g})")
+
+
+def _cores(model: ModelSettings) -> Iterator[Finding]:
+    """Whether the cores exist is asked at start, for a config may be checked on another machine."""
+    if len(set(model.cores)) != len(model.cores):
+        yield Finding(("model", "cores"), f"names a core twice (got {list(model.cores)})")
+    elif model.cores and model.threads > len(model.cores):
+        text = f"more threads than cores wait for each other: at most {len(model.cores)} here (got {model.threads})"
+        yield Finding(("model", "threads"), text)
 
 
 def _broker(mqtt: MqttSettings) -> Iterator[Finding]:

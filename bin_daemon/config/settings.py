@@ -45,6 +45,10 @@ Folder = Annotated[Path, BeforeValidator(_named)]
 MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
 """other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
 
+EngineKind = Literal["auto", "torch", "onnx", "onnx-int8", "onnx-cuda", "onnx-tensorrt"]
+"""What runs the network; `bin_daemon.model.engine.open_engine` says what each one is."""
+CoreId = Annotated[int, Field(ge=0, le=1023)]
+
 HOLD_MS_MIN, HOLD_MS_MAX = HOLD_MIN_MS, HOLD_MAX_MS
 """The device's own clamp: shorter, and the flap would fall on the item; longer belongs to maintenance."""
 
@@ -112,10 +116,20 @@ class ModelSettings(Section):
     """Which model judges, and how it runs."""
 
     bundle: OptionalPath = Field(None, description="Bundle folder; empty: the active bundle of the state directory.")
-    engine: Literal["auto", "torch", "onnx"] = Field(
-        "auto", description="auto: CUDA torch where there is a GPU, else ONNX Runtime."
+    engine: EngineKind = Field(
+        "auto",
+        description="auto: on an NVIDIA GPU the first of onnx-tensorrt, onnx-cuda and torch that is installed and works; "
+        "else onnx: ONNX Runtime on the CPU. Never onnx-int8, which `bin-daemon model export --engine onnx-int8` makes.",
     )
-    threads: int = Field(0, ge=0, le=64, description="Inference threads; 0: cores - 1, at least one.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Inference threads; 0: one for each of model.cores, without them cores - 1, at least one.",
+    )
+    cores: tuple[CoreId, ...] = Field(
+        (), description="CPU cores that inference stays on, such as [2, 3]; empty: wherever there is room."
+    )
     label_overrides: dict[str, Category] = Field(
         default_factory=dict, description="Site rule: label or index -> category, applied where labels are summed."
     )

@@ -17,7 +17,7 @@ from bin_daemon.model.picture import read_picture
 from bin_daemon.model.preprocess import prepare_array, prepare_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -155,6 +155,8 @@ def open_classifier(
     *,
     engine: str = "auto",
     threads: int = 0,
+    cores: Sequence[int] = (),
+    state_dir: Path | None = None,
     overrides: Mapping[str, Category] | None = None,
     clock: Callable[[], float] = time.monotonic,
     on_export: Callable[[float], None] = lambda _longest_s: None,
@@ -166,7 +168,8 @@ def open_classifier(
     """
     bundle = read_bundle(path)
     CategorySums(bundle.metadata.labels, overrides)  # before the slow part
-    return Classifier(open_engine(bundle, engine, threads, on_export=on_export), bundle, overrides, clock)
+    opened = open_engine(bundle, engine, threads, cores=cores, state_dir=state_dir, on_export=on_export)
+    return Classifier(opened, bundle, overrides, clock)
 
 
 def _ms_since(began: float) -> float:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import sys
-import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,11 @@ import torch
 from timm.layers.config import set_exportable
 
 from bin_daemon.errors import BinError, ModelError
-from bin_daemon.model.bundle import Bundle, read_bundle, sync_folder, write_durably
+from bin_daemon.model.agreement import Agreement, compare
+from bin_daemon.model.bundle import Bundle, read_bundle
+from bin_daemon.model.cores import use_of_cpu
 from bin_daemon.model.network import load_network
-from bin_daemon.model.onnx_engine import open_session, run_one
+from bin_daemon.model.onnx_engine import OnnxEngine, open_session, run_one
 from bin_daemon.model.onnx_file import (
     DATA_FILE,
     INPUT_NAME,
@@ -31,74 +32,93 @@ from bin_daemon.model.onnx_file import (
     OnnxInfo,
     architecture_id,
 )
-from bin_daemon.model.weights import sha256_of
+from bin_daemon.model.put import digests, putting
+from bin_daemon.model.torch_engine import TorchEngine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    from bin_daemon.model.photos import Photo
 
 EXPORTERS = (("torchscript", 20), ("dynamo", 20), ("torchscript", 17))
 """Tried in this order. Both give the same graph; torchscript takes 2 s where dynamo takes 12 (Lite0), but torch will drop it some
 day. Opset 20 is the first with Gelu; torch before 2.5 ends at 17, the first with LayerNormalization."""
 ONE_FILE_BYTES = 1_500_000_000
-"""A protobuf holds at most 2 GB; larger networks keep their weights in a second file."""
+"""A protobuf holds at most 2 GB; for larger networks an exporter has to keep the weights apart by itself."""
+SMALL_TENSOR_BYTES = 1024
+"""Smaller ones stay in the graph, where ONNX Runtime looks at them while it optimises."""
 RELATIVE_TOLERANCE = 1e-3
 """Of the largest logit. Measured agreement is about 1e-6; a wrong operator gives 1e-1 and more."""
 
 
-def export(bundle: Bundle) -> OnnxInfo:
-    """Export, compare logits with torch, then put file and sidecar into the bundle; ModelError leaves it as it was."""
-    set_exportable(True)
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A checked ONNX file: ``file`` (its weights beside it), opset, exporter, largest difference to torch's output."""
+
+    file: Path
+    opset: int
+    exporter: str
+    max_difference: float
+
+
+def export(bundle: Bundle, photos: Sequence[Photo] = (), advance: Callable[[], None] = lambda: None) -> OnnxInfo:
+    """Export, compare logits with torch, then put file and sidecar into the bundle; ModelError leaves it as it was.
+
+    With ``photos`` it is compared on these too, and refused when it does not agree; ``advance`` is called after each.
+    """
     network = load_network(bundle)
-    size = bundle.metadata.preprocessing.crop_px
-    try:
-        with tempfile.TemporaryDirectory(prefix=".export.", dir=bundle.path) as folder:
-            made, difference, opset, exporter = _export_somehow(network, size, Path(folder))
-            names = [name for name in (DATA_FILE, ONNX_FILE) if (made / name).exists()]
-            info = OnnxInfo(
-                architecture_id=architecture_id(bundle),
-                sha256={name: sha256_of(made / name) for name in names},
-                opset=opset,
-                exporter=f"torch {torch.__version__} {exporter}",
-                max_logit_difference=difference,
-            )
-            write_durably(made / SIDECAR_FILE, info.model_dump_json(indent=1).encode() + b"\n")
-            _put_in_place(made, bundle.path, [*names, SIDECAR_FILE])
-    except OSError as error:
-        raise ModelError(
-            f"cannot export {bundle.path}: {error.strerror}", hint="check free space and permissions"
-        ) from None
+    with putting(bundle.path) as (folder, put):
+        made = export_network(network, bundle.metadata.preprocessing.crop_px, folder)
+        agreement = _compare_on(bundle, made.file, photos, advance) if photos else None
+        info = OnnxInfo(
+            architecture_id=architecture_id(bundle),
+            sha256=digests(made.file.parent, (DATA_FILE, ONNX_FILE)),
+            opset=made.opset,
+            exporter=made.exporter,
+            max_logit_difference=made.max_difference,
+            agreement=agreement,
+        )
+        put(made.file.parent, (DATA_FILE, ONNX_FILE), SIDECAR_FILE, info)
     return info
 
 
-def _put_in_place(source: Path, target: Path, names: list[str]) -> None:
-    """Rename each file; the sidecar comes last, so that a power cut in between shows as a digest that differs."""
-    for name in names:
-        descriptor = os.open(source / name, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        (source / name).replace(target / name)
-    sync_folder(target)
+def export_network(network: torch.nn.Module, side_px: int, folder: Path) -> Exported:
+    """Export any network (float32 1 x 3 x S x S, ``image`` -> ``logits``) into ``folder``, with the first exporter that agrees.
 
-
-def _export_somehow(network: torch.nn.Module, size: int, folder: Path) -> tuple[Path, float, int, str]:
-    """The first exporter whose file agrees with torch: its folder, largest difference, opset, name. ModelError when none does."""
+    ``network`` is in eval mode and built by timm or torch. Raises ModelError when no exporter's file agrees with torch, OSError
+    when the folder cannot be written.
+    """
+    set_exportable(True)
     refused: list[str] = []
     for exporter, opset in EXPORTERS:
         target = folder / f"{exporter}-{opset}"
         target.mkdir()
         try:
-            _write_onnx(network, size, target / ONNX_FILE, exporter, opset)
-            return target, _compare(network, size, target / ONNX_FILE), opset, exporter
+            _write_onnx(network, side_px, target / ONNX_FILE, exporter, opset)
+            difference = _compare(network, side_px, target / ONNX_FILE)
         except OSError:
             raise  # a full disk: the next one would meet it too
         except Exception as error:  # noqa: BLE001 - exporters raise whatever the failing operator leads to
             refused.append(f"{exporter} opset {opset}: {(str(error) or type(error).__name__).splitlines()[0]}")
+        else:
+            return Exported(target / ONNX_FILE, opset, f"torch {torch.__version__} {exporter}", difference)
     raise ModelError(
         f"torch {torch.__version__} cannot export: {'; '.join(refused)}", hint="try another version of torch"
     )
 
 
-def _write_onnx(network: torch.nn.Module, size: int, file: Path, exporter: str, opset: int) -> None:
+def _compare_on(bundle: Bundle, file: Path, photos: Sequence[Photo], advance: Callable[[], None]) -> Agreement:
+    cpu = use_of_cpu()
+    session = open_session(file, cpu.threads)
+    found = compare(bundle, TorchEngine(bundle, cpu), OnnxEngine(session, cpu, "onnx"), photos, advance)
+    if reason := found.refused_because:
+        raise ModelError(f"export refused: {reason}", hint="try another version of torch; nothing was written")
+    return found
+
+
+def _write_onnx(network: torch.nn.Module, side_px: int, file: Path, exporter: str, opset: int) -> None:
     large = sum(x.numel() * x.element_size() for x in network.parameters()) > ONE_FILE_BYTES
     arguments: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": [OUTPUT_NAME], "opset_version": opset}
     if exporter == "dynamo":
@@ -109,14 +129,29 @@ def _write_onnx(network: torch.nn.Module, size: int, file: Path, exporter: str, 
         arguments["dynamo"] = False
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")  # the exporters warn about themselves; the comparison is what counts
-        torch.onnx.export(network, (torch.zeros(1, 3, size, size),), str(file), **arguments)
+        torch.onnx.export(network, (torch.zeros(1, 3, side_px, side_px),), str(file), **arguments)
+    if not large:
+        keep_weights_apart(file)
 
 
-def _compare(network: torch.nn.Module, size: int, file: Path) -> float:
-    """Largest logit difference between torch and ONNX Runtime on two fixed pictures; ModelError when they disagree."""
+def keep_weights_apart(file: Path) -> None:
+    """Move the weights of a one-file graph into ``FILE.data`` beside it, readable to all like the graph."""
+    import onnx
+
+    onnx.save_model(
+        onnx.load(str(file)),
+        str(file),
+        save_as_external_data=True,
+        location=f"{file.name}.data",
+        size_threshold=SMALL_TENSOR_BYTES,
+    )
+
+
+def _compare(network: torch.nn.Module, side_px: int, file: Path) -> float:
+    """Largest difference between torch's and ONNX Runtime's output on two fixed pictures; ModelError when they disagree."""
     session = open_session(file, max(1, torch.get_num_threads()))
     largest = 0.0
-    for image in _check_images(size):
+    for image in check_images(side_px):
         with torch.inference_mode():
             wanted = network(torch.from_numpy(image)).numpy()
         difference = float(np.abs(run_one(session, image) - wanted).max())
@@ -128,11 +163,11 @@ def _compare(network: torch.nn.Module, size: int, file: Path) -> float:
     return largest
 
 
-def _check_images(size: int) -> list[NDArray[np.float32]]:
+def check_images(side_px: int) -> list[NDArray[np.float32]]:
     """Noise and a smooth ramp: features of high and of little variance."""
     random = np.random.default_rng(0)
-    ramp = np.linspace(-2, 2, size, dtype=np.float32)
-    noise = random.standard_normal((1, 3, size, size)).astype(np.float32)
+    ramp = np.linspace(-2, 2, side_px, dtype=np.float32)
+    noise = random.standard_normal((1, 3, side_px, side_px)).astype(np.float32)
     return [noise, np.broadcast_to(ramp, noise.shape).copy()]
 
 

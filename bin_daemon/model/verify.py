@@ -90,9 +90,9 @@ def _export(bundle: Bundle) -> str | None:
 
 
 def _inference(bundle: Bundle, kind: str, threads: int) -> str | None:
-    from bin_daemon.model.engine import open_engine, wants_torch
+    from bin_daemon.model.engine import needs_onnx, open_engine
 
-    if not wants_torch(kind) and not _is_exported(bundle):
+    if needs_onnx(kind) and not _is_exported(bundle):
         return None
     opened = open_engine(bundle, kind, threads)
     _logits(bundle, opened)

@@ -14,11 +14,11 @@ import pytest
 
 from bin_daemon.domain import Category
 from bin_daemon.errors import ModelError
-from bin_daemon.model import engine as engine_module
 from bin_daemon.model.architecture import ArchitectureInfo
 from bin_daemon.model.bundle import BundleMetadata, LabelInfo, read_bundle, read_metadata, write_bundle
-from bin_daemon.model.engine import default_threads, has_gpu, open_engine, wants_torch
-from bin_daemon.model.onnx_file import ONNX_FILE, SIDECAR_FILE, checked_onnx, ensure_onnx, run_module
+from bin_daemon.model.cores import default_threads
+from bin_daemon.model.engine import has_gpu, open_engine
+from bin_daemon.model.onnx_file import DATA_FILE, ONNX_FILE, SIDECAR_FILE, checked_onnx, ensure_onnx, run_module
 from bin_daemon.model.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -71,24 +71,6 @@ def test_an_exported_bundle_runs_without_torch(exported_bundle: Path) -> None:
     assert done.stdout.strip().endswith("[]")
 
 
-@pytest.mark.parametrize("sign", ["dev/nvidia0", "dev/nvhost-gpu", "dev/nvgpu/igpu0"])
-def test_auto_takes_torch_where_the_kernel_shows_a_gpu(
-    sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Card or Jetson, by its device node alone; a torch without CUDA does not count."""
-    assert not has_gpu(tmp_path)
-    (tmp_path / sign).parent.mkdir(parents=True)
-    (tmp_path / sign).touch()
-    assert has_gpu(tmp_path)
-    monkeypatch.setattr(engine_module, "has_gpu", lambda: True)
-    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.3.0")
-    assert wants_torch("auto")
-    assert not wants_torch("onnx")
-    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.3.0+cpu")
-    assert not wants_torch("auto")
-    assert wants_torch("torch")
-
-
 def test_one_core_is_left_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cores - 1, and one on a single core."""
     for cores, wanted in ((1, 1), (2, 1), (6, 5)):
@@ -96,13 +78,13 @@ def test_one_core_is_left_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None
         assert default_threads() == wanted
 
 
-@pytest.mark.parametrize("name", [ONNX_FILE, SIDECAR_FILE])
+@pytest.mark.parametrize("name", [ONNX_FILE, DATA_FILE, SIDECAR_FILE])
 def test_a_damaged_export_is_seen(bundle_copy: Path, name: str, flip_bit: Callable[[Path], None]) -> None:
-    """One flipped bit in the graph, or half a sidecar."""
-    if name == ONNX_FILE:
-        flip_bit(bundle_copy / name)
-    else:
+    """One flipped bit in the graph or its weights, or half a sidecar."""
+    if name == SIDECAR_FILE:
         (bundle_copy / name).write_text('{"format_version": 1, "op')
+    else:
+        flip_bit(bundle_copy / name)
     with pytest.raises(ModelError, match=r"damaged") as caught:
         checked_onnx(read_bundle(bundle_copy))
     assert "again" in caught.value.hint
@@ -112,7 +94,7 @@ def test_an_export_of_other_weights_is_not_used(bundle_copy: Path) -> None:
     """New weights beside an old model.onnx: the old network must not answer for the new one."""
     weights = read_weights(bundle_copy / "model.safetensors")
     weights["head.fc.bias"] = weights["head.fc.bias"] + np.float32(1)
-    keep = {name: (bundle_copy / name).read_bytes() for name in (ONNX_FILE, SIDECAR_FILE)}
+    keep = {name: (bundle_copy / name).read_bytes() for name in (ONNX_FILE, DATA_FILE, SIDECAR_FILE)}
     bundle = write_bundle(bundle_copy, read_metadata(bundle_copy), weights)
     for name, content in keep.items():
         (bundle_copy / name).write_bytes(content)
@@ -124,7 +106,7 @@ def test_a_bundle_without_export_says_so(plain_bundle: Path) -> None:
     """The ONNX engine alone never exports: it names the command that does."""
     with pytest.raises(ModelError, match="not exported to ONNX yet") as caught:
         open_engine(read_bundle(plain_bundle), "onnx", 1)
-    assert "bin_daemon.model.export" in caught.value.hint
+    assert caught.value.hint.startswith("bin-daemon model export ")
 
 
 def _written(path: Path, source: Path, change: Callable[[dict[str, Any]], object], **metadata: Any) -> Path:
