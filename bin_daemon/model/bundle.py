@@ -55,11 +55,11 @@ class LabelInfo(_Part):
     category: Category
     label265: int | None = Field(None, ge=0, le=264, description="Index in the 265-label taxonomy; null: none fits.")
     gloss: str = Field("", max_length=200, description="What the label means, in English.")
+    similar: tuple[int, ...] = Field((), description="Indexes in the taxonomy that a picture of it might bear as well.")
 
 
 INTERPOLATIONS: Mapping[str, tuple[str, ...]] = {
-    "pil": ("bicubic", "bilinear", "nearest", "box", "hamming", "lanczos"),
-    "fast": ("bicubic",),
+    "pil": ("bicubic", "bilinear", "box", "hamming", "lanczos"),
     "cv2": ("bilinear", "bicubic", "nearest", "area", "lanczos"),
 }
 """What each backend can do, by mmcv's names for both of its own."""
@@ -68,10 +68,8 @@ INTERPOLATIONS: Mapping[str, tuple[str, ...]] = {
 class Preprocessing(_Part):
     """How a picture becomes the network's input; only what is implemented can be written here."""
 
-    backend: Literal["pil", "fast", "cv2"] = Field(
-        "pil",
-        description="pil: as Pillow, to the bit; fast: pil's arithmetic only under the crop, at most one grey level off; cv2: "
-        "as OpenCV, for models that were trained so (no antialiasing unless 'area').",
+    backend: Literal["pil", "cv2"] = Field(
+        "pil", description="Whose resizing the model was trained with, to the bit: Pillow's or OpenCV's."
     )
     resize: Literal["short", "square"] = Field(
         "short", description="short: the short side becomes resize_px, the shape stays; square: both sides do."
@@ -198,7 +196,7 @@ def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDA
     ``weights`` are timm-named arrays. Written whole into a temporary folder beside, synced, then renamed: a power cut
     leaves the old bundle or the new one, never half of one.
     """
-    _check_replaceable(path)
+    check_replaceable(path)
     check_finite(path / WEIGHTS_FILE, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -246,7 +244,8 @@ def _swap(new: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
+    """ModelError when `write_bundle` would have to overwrite something that is no bundle."""
     if path.exists() and not (path / METADATA_FILE).exists() and (not path.is_dir() or any(path.iterdir())):
         raise ModelError(f"{path} exists and is no model bundle", hint="name a new or empty folder")
 

@@ -1,32 +1,24 @@
 """The loss of every training here: the fine label, and the category as the bin uses it.
 
 Cross-entropy of the fine label (smoothed) + cross-entropy of the category, whose probability is the sum over its labels: that
-sum is what opens a lid. Pictures of rare labels weigh more.
+sum is what opens a lid. Pictures of rare labels, and hard ones, may weigh more. Without weights and category this is timm's
+`LabelSmoothingCrossEntropy` (for mixed pictures `SoftTargetCrossEntropy`), which know no weight of a single picture.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from bin_daemon.training.recipe import LossRecipe
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class LossRecipe:
-    """What the loss wants."""
-
-    smoothing: float = 0.1
-    """Share of the fine label's target that is spread over all labels."""
-    category_weight: float = 1.0
-    """Weight of the category's cross-entropy beside the fine label's."""
-    balance: float = 0.5
-    """Weight of a label's pictures = (1 / their number) ** balance; 0: as they come, 1: every label counts the same."""
+__all__ = ["LossRecipe", "SortingLoss"]
 
 
 class SortingLoss:
@@ -51,10 +43,25 @@ class SortingLoss:
         return self
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Logits N x L and labels N -> scalar."""
-        fine = functional.cross_entropy(logits, labels, label_smoothing=self._recipe.smoothing, reduction="none")
+        """Logits N x L and labels N, or N x L shares of mixed pictures that are smoothed already -> scalar."""
+        mixed = labels.ndim == 2  # noqa: PLR2004 - N x L
+        smoothing = 0.0 if mixed else self._recipe.smoothing
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+        weight = labels @ self._weight if mixed else self._weight[labels]
+        if self._recipe.category_weight:
+            loss = loss + self._recipe.category_weight * self._of_category(logits, labels)
+        if self._recipe.hard_gamma:
+            weight = weight * self._hardness(logits, labels)
+        return (loss * weight).mean()
+
+    def _of_category(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         log_p = functional.log_softmax(logits, dim=1)
         sums = torch.stack([log_p[:, members].logsumexp(1) for members in self._members], dim=1)
-        category = functional.nll_loss(sums, self._category[labels], reduction="none")
-        weight = self._weight[labels]
-        return ((fine + self._recipe.category_weight * category) * weight).mean()
+        if labels.ndim == 1:
+            return functional.nll_loss(sums, self._category[labels], reduction="none")
+        return -(torch.stack([labels[:, members].sum(1) for members in self._members], dim=1) * sums).sum(1)
+
+    def _hardness(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        p = logits.softmax(1)
+        true = (p * labels).sum(1) if labels.ndim > 1 else p.gather(1, labels[:, None]).squeeze(1)
+        return (1 - true).clamp(min=0) ** self._recipe.hard_gamma

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data.transforms_factory import create_transform
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from bin_daemon.model.picture import read_picture
+from bin_daemon.training.recipe import AugmentRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from PIL.Image import Image as PilImage
+    from collections.abc import Sequence
 
     from bin_daemon.model.bundle import Preprocessing
-    from bin_daemon.training.data import Picture
+    from bin_daemon.training.dataset import Picture
 
-
-@dataclass(frozen=True, slots=True)
-class AugmentRecipe:
-    """How pictures are altered; timm's names where timm does it."""
-
-    auto_augment: str = "rand-m9-mstd0.5-mmax9-inc1"
-    """Magnitude is cut at 9: at 10, timm asks for 0 bits of posterising, which Pillow 13 refuses."""
-    erase_prob: float = 0.25
-    min_scale: float = 0.3
-    """Least share of the picture that a crop keeps."""
-    tray_share: float = 0.0
-    """Share of pictures whose item is cut out and laid on a random tray."""
+__all__ = ["AugmentRecipe", "TrainingPictures"]
 
 
 class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
@@ -42,6 +30,7 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
         self._pictures = pictures
         self._recipe = recipe
         self._seed = seed
+        self._bgr = how.colour == "bgr"
         self._transform: Any = create_transform(
             how.crop_px,
             is_training=True,
@@ -49,7 +38,7 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
             auto_augment=recipe.auto_augment or None,
             re_prob=recipe.erase_prob,
             re_mode="pixel",
-            interpolation=how.interpolation,
+            interpolation="box" if how.interpolation == "area" else how.interpolation,  # OpenCV's and Pillow's name
             mean=how.mean,
             std=how.std,
         )
@@ -62,6 +51,8 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
         picture = self._pictures[place]
         rng = np.random.default_rng([self._seed, epoch, place])
         shown = self._on_tray(picture, rng) if rng.random() < self._recipe.tray_share else read_picture(picture.path)
+        if self._bgr:  # mean and std stand in that order too
+            shown = Image.merge("RGB", shown.split()[::-1])
         # timm draws from these three; the caller's random state stays as it was.
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 - timm uses the old generator
         with torch.random.fork_rng(devices=[]):
@@ -74,9 +65,7 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
         np.random.set_state(before[1])  # noqa: NPY002 - as above
         return tensor, picture.label_index
 
-    def _on_tray(self, picture: Picture, rng: np.random.Generator) -> PilImage:
-        from PIL import Image
-
+    def _on_tray(self, picture: Picture, rng: np.random.Generator) -> Image.Image:
         from bin_daemon.training.cutout import cut_out_any
         from bin_daemon.training.embed import read_bgr
         from bin_daemon.training.trays import lay
@@ -84,19 +73,3 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, int]]):
 
         laid = lay(cut_out_any(read_bgr(picture.path)), rng, SIDE_PX)
         return Image.fromarray(np.ascontiguousarray(laid[..., ::-1]))
-
-
-class EpochOrder(Sampler[tuple[int, int]]):
-    """A new order every epoch, by seed; set ``epoch`` before each."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self._count = count
-        self._seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._count)
-        return iter([(self.epoch, int(place)) for place in order])

@@ -15,7 +15,7 @@ import torch
 
 from bin_daemon.errors import ConfigError
 from bin_daemon.model.bundle import BundleMetadata, check_replaceable, write_bundle
-from bin_daemon.model.engine import default_threads
+from bin_daemon.model.cores import default_threads
 from bin_daemon.model.network import weights_of
 from bin_daemon.model.preprocess import prepare_array
 from bin_daemon.model.standin import write_head

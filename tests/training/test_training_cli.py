@@ -37,10 +37,10 @@ def trained(shapes: Path, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPath
 
 
 def test_train_writes_bundle_and_log(trained: Path) -> None:
-    """Stdout is pure JSON lines, the log beside the bundle holds the same, and the bundle is whole."""
+    """Stdout is pure JSON lines, the log in the work folder holds the same, and the bundle is whole."""
     lines = [orjson.loads(x) for x in (trained / "stdout.jsonl").read_text().splitlines()]
     assert [x["event"] for x in lines] == ["data", "epoch", "epoch", "metrics"]
-    assert (trained / "model.train.jsonl").read_text() == (trained / "stdout.jsonl").read_text()
+    assert (trained / "model.train" / "log.jsonl").read_text() == (trained / "stdout.jsonl").read_text()
     assert read_bundle(trained / "model").metadata.metrics["test"] == lines[-1]["test"]
 
 
