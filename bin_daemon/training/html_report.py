@@ -78,12 +78,11 @@ def _drawn(svg: str) -> Markup:
 
 
 def worst_mistakes(found: Evaluation, count: int = MISTAKES) -> list[int]:
-    """Places of the worst mistakes: dearest first, then the surest; the order of the files decides where they tie."""
+    """Places of the worst mistakes: those that cost most, then those that would have but for the policy's doubt, then the surest."""
     judged = found.judged
-    wrong = ~judged.correct
-    price = np.maximum(judged.sorted.price, np.where(wrong, found.cost[judged.truth, judged.sums.argmax(1)], 0.0))
-    order = np.lexsort((-judged.sums.max(1), -price))
-    return [int(i) for i in order if wrong[i] or judged.sorted.price[i] > 0][:count]
+    paid, said = judged.sorted.price, found.cost[judged.truth, judged.sums.argmax(1)]
+    order = np.lexsort((-judged.sums.max(1), -said, -paid))
+    return [int(i) for i in order if paid[i] > 0 or not judged.correct[i]][:count]
 
 
 def _mistakes(found: Evaluation) -> list[dict[str, Any]]:

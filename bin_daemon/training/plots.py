@@ -98,7 +98,8 @@ def _figure(name: str, x_label: str, y_label: str, draw: Callable[[Any], None]) 
     }
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of fonts: the page chooses its own
-        figure = Figure(figsize=SIZE_INCH, layout="constrained")
+        figure = Figure(figsize=SIZE_INCH)
+        figure.subplots_adjust(left=0.13, right=0.97, bottom=0.14, top=0.97)
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.grid(color=INK, alpha=0.12, linewidth=0.6)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_score, recall_score, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from bin_daemon.domain import Category
 from bin_daemon.policy import DEFAULT_COST
+from bin_daemon.training.calibration import aurc, auroc, reliability, risk_curve, selective_risk
 from bin_daemon.training.metrics import CATEGORIES, ece, expected_cost, measure, risk_coverage, top_k
 from bin_daemon.training.temperature import fit_temperature
 
@@ -65,6 +73,44 @@ def test_a_category_without_items_has_no_recall() -> None:
     assert found.precision[Category.OTHER] is None
     assert found.macro_recall == 1.0
     assert found.to_json()["expected_cost"] is None
+
+
+def test_reliability_adds_up_to_the_calibration_error(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    """The bins hold every item once, and their gaps weighted by items are the calibration error."""
+    probs, truth = answers
+    confidence, correct = probs.max(1), probs.argmax(1) == truth
+    bins = reliability(confidence, correct)
+    assert sum(x.count for x in bins) == 200
+    assert all(x.low <= x.confidence <= x.high for x in bins if x.confidence is not None)
+    gaps = sum(
+        x.count * abs(x.confidence - x.accuracy) for x in bins if x.confidence is not None and x.accuracy is not None
+    )
+    assert gaps / 200 == pytest.approx(ece(confidence, correct))
+    assert [x.accuracy for x in bins if not x.count] == [None] * sum(not x.count for x in bins)
+
+
+def test_selective_risk_by_hand() -> None:
+    """The surest first: right, wrong, right; the area is the mean of 0, 1/2, 1/3; the curve ends at all items."""
+    confidence, correct = np.array([0.5, 0.9, 0.7]), np.array([True, True, False])
+    assert selective_risk(confidence, correct) == pytest.approx([0, 1 / 2, 1 / 3])
+    assert aurc(confidence, correct) == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert risk_curve(confidence, correct) == ((1 / 3, 0.0), (2 / 3, 0.5), (1.0, pytest.approx(1 / 3)))
+    assert len(risk_curve(np.linspace(0, 1, 14_612), np.ones(14_612, dtype=bool))) == 100
+
+
+def test_equal_confidence_has_no_order() -> None:
+    """Whatever order the files come in, items of equal confidence give the same risk."""
+    correct = np.array([True, False, True, False])
+    for order in (correct, correct[::-1]):
+        assert selective_risk(np.full(4, 0.7), order) == pytest.approx([0.5] * 4)
+
+
+def test_auroc_is_sklearn_s() -> None:
+    """Also with ties, which count half."""
+    rng = np.random.default_rng(4)
+    known, strange = rng.integers(0, 10, 80).astype(float), rng.integers(-3, 7, 50).astype(float)
+    truth = np.r_[np.ones(80), np.zeros(50)]
+    assert auroc(known, strange) == pytest.approx(roc_auc_score(truth, np.r_[known, strange]))
 
 
 def test_temperature_is_recovered() -> None:
