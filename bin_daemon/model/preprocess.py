@@ -1,6 +1,7 @@
 """From picture to network input as the model was trained: resized, cut (`bin_daemon.model.resize`), and normalised as mmcv does.
 
-With backend pil it is ModelScope's own pipeline bit for bit.
+The tensor is ModelScope's own, bit for bit (modelscope 1.40 with mmcls 0.25 and mmcv 1.7.2 was asked): see
+`bin_daemon.model.picture` for which kinds of file, and tests/model/golden for the numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.resize import crop_of_array, crop_of_picture
+from bin_daemon.model.resize import crop_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,23 +27,25 @@ ITEM_MARGIN = 1.15
 
 def prepare_picture(picture: PilImage.Image, how: Preprocessing) -> NDArray[np.float32]:
     """An RGB picture of any size as float32 1 x 3 x crop x crop."""
-    return _normalise(crop_of_picture(picture, how), how, is_rgb=True)
+    return _normalise(crop_from(np.asarray(picture), how), how, is_rgb=True)
 
 
 def prepare_array(bgr: Image, how: Preprocessing, box: Box | None = None) -> NDArray[np.float32]:
-    """A frame (uint8 H x W x 3, BGR), or the square around ``box`` in it, as float32 1 x 3 x crop x crop.
+    """A frame (uint8 H x W x 3, BGR, or H x W, grey), or the square around ``box`` in it, as float32 1 x 3 x crop x crop.
 
     Raises ModelError for another shape or type, as a frame with alpha must not pass for colour.
     """
+    if bgr.dtype == np.uint8 and bgr.ndim == 2:  # noqa: PLR2004 - H, W: grey, which ModelScope takes too
+        bgr = np.repeat(bgr[:, :, np.newaxis], 3, axis=2)
     if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or 0 in bgr.shape:  # noqa: PLR2004 - H, W, 3
         raise ModelError(
-            f"frame is {bgr.dtype} {'x'.join(map(str, bgr.shape))}, wanted uint8 H x W x 3 in BGR order",
+            f"frame is {bgr.dtype} {'x'.join(map(str, bgr.shape))}, wanted uint8 H x W x 3 in BGR order, or H x W",
             hint="check the camera's pixel format",
         )
     if box is not None:
         x, y, width, height = crop_window(box, (bgr.shape[1], bgr.shape[0]), how)
         bgr = bgr[y : y + height, x : x + width]
-    return _normalise(crop_of_array(bgr, how), how, is_rgb=False)
+    return _normalise(crop_from(bgr, how), how, is_rgb=False)
 
 
 def crop_window(box: Box, frame_size: tuple[int, int], how: Preprocessing) -> Box:

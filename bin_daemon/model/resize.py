@@ -1,23 +1,25 @@
 """From a picture of any size to the network's square of pixels: resized, then cut out of the middle.
 
-Three backends, see `bin_daemon.model.bundle.Preprocessing`. All work channel by channel, so the order of the channels stays as
-it came and does not matter here. No torch, and OpenCV only for models that ask for it.
+Two backends, see `bin_daemon.model.bundle.Preprocessing`; each gives what Pillow or OpenCV gives, bit for bit. All works channel
+by channel, so the order of the channels stays as it came and does not matter here. No torch.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from PIL import Image as PilImage
-
     from bin_daemon.domain import Image
     from bin_daemon.model.bundle import Preprocessing
 
 MAX_RESIZED_PIXELS = 1 << 24
-"""Above this (sides worse than 1 : 256) only the part under the crop is resized: a 1-pixel-wide strip would need gigabytes."""
+"""Above this (sides worse than 1 : 256) OpenCV gets only the middle of a strip: the whole of it would need gigabytes."""
+
+DOWN_FIRST_SINCE = 13
+"""Pillow 13 resizes the height first where it falls by more than twice as many pixels as the width; older ones never do."""
 
 
 class Plan(NamedTuple):
@@ -40,44 +42,31 @@ def plan(width: int, height: int, how: Preprocessing) -> Plan:
     return Plan(width, height, round((width - how.crop_px) / 2), round((height - how.crop_px) / 2))
 
 
-def crop_of_picture(picture: PilImage.Image, how: Preprocessing) -> Image:
-    """An RGB picture as uint8 crop x crop x 3."""
-    if how.backend == "pil":
-        return np.asarray(_pil(picture, how))
-    return crop_of_array(np.asarray(picture), how)
-
-
-def crop_of_array(pixels: Image, how: Preprocessing) -> Image:
+def crop_from(pixels: Image, how: Preprocessing) -> Image:
     """uint8 H x W x 3 as uint8 crop x crop x 3."""
-    from PIL import Image
-
-    if how.backend == "cv2":
-        return _cv2(pixels, how)
-    return np.asarray(_pil(Image.fromarray(np.ascontiguousarray(pixels)), how))
-
-
-def _pil(picture: PilImage.Image, how: Preprocessing) -> PilImage.Image:
-    wanted = plan(*picture.size, how)
-    if how.backend == "fast" or wanted.width * wanted.height > MAX_RESIZED_PIXELS:
-        return _pil_under_crop(picture, wanted, how)
-    if (wanted.width, wanted.height) != picture.size:
-        picture = picture.resize((wanted.width, wanted.height), _pil_filter(how))
-    return picture.crop((wanted.left, wanted.top, wanted.left + how.crop_px, wanted.top + how.crop_px))
+    wanted = plan(pixels.shape[1], pixels.shape[0], how)
+    if (wanted.width, wanted.height) == pixels.shape[1::-1]:
+        return pixels[wanted.top : wanted.top + how.crop_px, wanted.left : wanted.left + how.crop_px]
+    return _cv2(pixels, how) if how.backend == "cv2" else _pil(pixels, wanted, how)
 
 
-def _pil_under_crop(picture: PilImage.Image, wanted: Plan, how: Preprocessing) -> PilImage.Image:
-    """As resize then crop, up to one grey level, without making the pixels that the crop throws away."""
-    scale_x, scale_y = picture.width / wanted.width, picture.height / wanted.height
-    left, top = wanted.left * scale_x, wanted.top * scale_y
-    right = min(left + how.crop_px * scale_x, picture.width)
-    bottom = min(top + how.crop_px * scale_y, picture.height)
-    return picture.resize((how.crop_px, how.crop_px), _pil_filter(how), box=(left, top, right, bottom))
+def _pil(pixels: Image, wanted: Plan, how: Preprocessing) -> Image:
+    from bin_daemon.model.kernels import weights
+    from bin_daemon.model.resample import resample
+
+    height, width = pixels.shape[:2]
+    across = weights(how.interpolation, width, wanted.width, wanted.left, how.crop_px)
+    down = weights(how.interpolation, height, wanted.height, wanted.top, how.crop_px)
+    lost_px = height - wanted.height
+    down_first = _knows_down_first() and lost_px > max(0, 2 * (width - wanted.width))
+    return resample(pixels, across, down, down_first=down_first)
 
 
-def _pil_filter(how: Preprocessing) -> PilImage.Resampling:
-    from PIL import Image
+@cache
+def _knows_down_first() -> bool:
+    import PIL
 
-    return Image.Resampling[how.interpolation.upper()]
+    return int(PIL.__version__.partition(".")[0]) >= DOWN_FIRST_SINCE
 
 
 def _cv2(pixels: Image, how: Preprocessing) -> Image:
@@ -95,7 +84,8 @@ def _cv2(pixels: Image, how: Preprocessing) -> Image:
         pixels = _middle(pixels)
         wanted = plan(pixels.shape[1], pixels.shape[0], how)
     if (wanted.width, wanted.height) != pixels.shape[1::-1]:
-        pixels = cv2.resize(pixels, (wanted.width, wanted.height), interpolation=codes[how.interpolation])
+        resized = cv2.resize(pixels, (wanted.width, wanted.height), interpolation=codes[how.interpolation])
+        pixels = np.asarray(resized, np.uint8)
     return pixels[wanted.top : wanted.top + how.crop_px, wanted.left : wanted.left + how.crop_px]
 
 
