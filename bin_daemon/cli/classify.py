@@ -68,7 +68,14 @@ def _open(settings: Settings, model: Path | None) -> Classifier:
         path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
     section = settings.model
     overrides = {} if model else section.label_overrides  # another model may lack the labels of the site's rules
-    return open_classifier(path, engine=section.engine, threads=section.threads, overrides=overrides)
+    return open_classifier(
+        path,
+        engine=section.engine,
+        threads=section.threads,
+        cores=section.cores,
+        state_dir=settings.service.state_dir,
+        overrides=overrides,
+    )
 
 
 def _as_dict(picture: Path, verdict: Classification) -> dict[str, Any]:

@@ -6,6 +6,7 @@ them, written last: a folder without a true one (a build that was cut off, a bad
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -40,10 +41,14 @@ def cache_folder(engines: Path, *identity: str) -> Path:
     folder = engines / digest
     try:
         engines.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not is_whole(folder):
-            clear(folder)
-        folder.mkdir(exist_ok=True)
-        os.utime(folder)
+        if is_whole(folder):
+            with contextlib.suppress(
+                PermissionError
+            ):  # a person's command may use the daemon's, and leaves it as it is
+                os.utime(folder)
+            return folder
+        clear(folder)
+        folder.mkdir()
         _remove_old(engines)
     except OSError as error:
         raise ModelError(
