@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from bin_daemon.service.logs import setup_logs
-from tests.benchmarks import idle, memory, start, whole, wire
+from tests.benchmarks import idle, memory, networks, start, whole, wire
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import machine, show
 from tests.benchmarks.still_life import Pictures, take_pictures
@@ -35,6 +35,7 @@ class Effort:
     idle_rounds: int
     idle_frames: int
     starts: int
+    judgements: int
     windows: int
     frames: int
     stretches: int
@@ -47,13 +48,23 @@ FULL = Effort(
     idle_rounds=15,
     idle_frames=60,
     starts=5,
+    judgements=15,
     windows=15,
     frames=100_000,
     stretches=10,
     engines=("onnx", "torch"),
 )
 QUICK = Effort(
-    "tiny", items=1, idle_rounds=1, idle_frames=5, starts=1, windows=1, frames=300, stretches=2, engines=("onnx",)
+    "tiny",
+    items=1,
+    idle_rounds=1,
+    idle_frames=5,
+    starts=1,
+    judgements=2,
+    windows=1,
+    frames=300,
+    stretches=2,
+    engines=("onnx",),
 )
 WIDTH = 170
 """Of the table where there is no terminal."""
@@ -124,6 +135,14 @@ PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
     "wire": lambda rig: wire.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.items),
     "idle": lambda rig: idle.measure(rig.pictures, rig.effort.idle_rounds, rig.effort.idle_frames),
     "whole": lambda rig: whole.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.windows),
+    "networks": lambda rig: networks.measure(
+        rig.bundle,
+        rig.pictures,
+        rig.folder,
+        rig.effort.network,
+        runs=rig.effort.judgements,
+        starts=rig.effort.starts,
+    ),
     "start": lambda rig: start.measure(rig.bundle, rig.effort.starts, rig.effort.engines),
     "memory": _memory,
 }

@@ -14,7 +14,7 @@ from bin_daemon.model.bundle import BundleMetadata, LabelInfo, write_bundle
 
 SIZES = {
     "base": ArchitectureInfo(name="convnext_base"),
-    "tiny": ArchitectureInfo(name="convnext_atto", kwargs={"depths": (1, 1, 1, 1), "dims": (8, 16, 32, 64)}),
+    "tiny": ArchitectureInfo(name="convnext_tiny", kwargs={"depths": (1, 1, 1, 1), "dims": (8, 16, 32, 64)}),
 }
 """base is what the product runs; tiny is for trying the benchmarks out."""
 
