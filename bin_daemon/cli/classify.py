@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.table import Table
 
     from bin_daemon.config import Settings
@@ -18,7 +22,13 @@ BAR_CHARACTERS = 24
 
 
 def classify(
-    pictures: Annotated[list[Path], typer.Argument(metavar="IMG...", help="Photographs to judge.", show_default=False)],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMG...", help="Photographs, folders of them, or - for standard input.", show_default=False
+        ),
+    ],
+    *,
     model: Annotated[
         Path | None,
         typer.Option("--model", metavar="DIR", help="Model bundle; default: the active one, else the stand-in."),
@@ -26,6 +36,9 @@ def classify(
     top: Annotated[
         int, typer.Option("--top", metavar="N", min=1, max=1000, help="Show the N most probable labels.")
     ] = 5,
+    together: Annotated[
+        bool, typer.Option("--together", help="All pictures show one item: one answer, and how far they agree.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, one a line.")] = False,
     config: Annotated[
         Path | None,
@@ -36,24 +49,65 @@ def classify(
 
     A picture that cannot be judged is told of, the others go on, and the command then ends with status 1.
     """
+    from bin_daemon.cli.picture_names import expand
     from bin_daemon.config import load_settings
-    from bin_daemon.errors import BinError
 
-    classifier = _open(load_settings(config), model)
-    failed = False
-    for picture in pictures:
-        try:
-            verdict = classifier.classify_picture(picture, top)
-        except BinError as error:
-            failed = True
-            _show_error(picture, error, as_json=as_json)
-            continue
-        if as_json:
-            _print_json(_as_dict(picture, verdict))
-        else:
-            _console().print(_as_table(picture, verdict))
-    if failed:
+    answers = _Answers(_open(load_settings(config), model), top, as_json=as_json)
+    if together:
+        answers.one_item(expand(pictures))
+    else:
+        for picture in expand(pictures):
+            answers.one_picture(picture)
+    if answers.failed:
         raise typer.Exit(1)
+
+
+class _Answers:
+    """Judges pictures and prints what came out."""
+
+    def __init__(self, classifier: Classifier, top: int, *, as_json: bool) -> None:
+        self.failed = False
+        self._classifier = classifier
+        self._top = top
+        self._as_json = as_json
+        self._glosses = [x.gloss for x in classifier.bundle.metadata.labels]
+
+    def one_picture(self, picture: Path) -> None:
+        began = time.perf_counter()
+        if (logits := self._logits(picture)) is not None:
+            self._show({"path": str(picture)}, str(picture), self._classifier.verdict(logits, began, self._top))
+
+    def one_item(self, pictures: Iterable[Path]) -> None:
+        from numpy import concatenate
+
+        began = time.perf_counter()
+        names, found = [], []
+        for picture in pictures:
+            if (logits := self._logits(picture)) is not None:
+                names.append(str(picture))
+                found.append(logits)
+        if not found:
+            return
+        verdict = self._classifier.verdict(concatenate(found), began, self._top)
+        title = f"{len(names)} pictures of one item, {verdict.agreement:.0%} of them agree"
+        self._show({"paths": names, "agreement": verdict.agreement}, title, verdict)
+
+    def _logits(self, picture: Path) -> NDArray[np.float32] | None:
+        from bin_daemon.cli.picture_names import open_picture
+        from bin_daemon.errors import BinError
+
+        try:
+            return self._classifier.judge(open_picture(picture))
+        except BinError as error:
+            self.failed = True
+            _show_error(picture, error, as_json=self._as_json)
+            return None
+
+    def _show(self, about: dict[str, Any], title: str, verdict: Classification) -> None:
+        if self._as_json:
+            _print_json(about | _as_dict(verdict))
+        else:
+            _console().print(_as_table(title, verdict, self._glosses))
 
 
 def _open(settings: Settings, model: Path | None) -> Classifier:
@@ -78,20 +132,22 @@ def _open(settings: Settings, model: Path | None) -> Classifier:
     )
 
 
-def _as_dict(picture: Path, verdict: Classification) -> dict[str, Any]:
+def _as_dict(verdict: Classification) -> dict[str, Any]:
+    """``scores`` and ``labels`` as ModelScope's pipeline returns them, the rest is ours."""
     return {
-        "path": str(picture),
         "category": verdict.category,
         "categories": {category.value: p for category, p in verdict.category_probs.items()},
         "top": [[x.label, x.index, x.probability] for x in verdict.top5],
+        "scores": [x.probability for x in verdict.top5],
+        "labels": [x.label for x in verdict.top5],
     }
 
 
-def _as_table(picture: Path, verdict: Classification) -> Table:
+def _as_table(title: str, verdict: Classification, glosses: Sequence[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(str(picture)), title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(min_width=12, overflow="fold")
     table.add_column(width=BAR_CHARACTERS)
     table.add_column(justify="right", width=7)
@@ -99,7 +155,9 @@ def _as_table(picture: Path, verdict: Classification) -> Table:
         table.add_row(Text(category.value, "bold" if category is verdict.category else ""), _bar(p), f"{p:.1%}")
     table.add_section()
     for score in verdict.top5:
-        table.add_row(Text(f"{score.index}: {score.label}"), _bar(score.probability), f"{score.probability:.1%}")
+        gloss = glosses[score.index]
+        name = f"{score.index}: {score.label} ({gloss})" if gloss else f"{score.index}: {score.label}"
+        table.add_row(Text(name), _bar(score.probability), f"{score.probability:.1%}")
     table.add_row()
     return table
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image as PilImage
 
     from bin_daemon.domain import Category, Placement
     from bin_daemon.model.bundle import Bundle
@@ -65,7 +66,7 @@ class Classifier:
         began = time.perf_counter()
         side = self.bundle.metadata.preprocessing.resize_px
         image = prepare_array(np.full((side, side, 3), GREY, np.uint8), self.bundle.metadata.preprocessing)
-        self._verdict(self._judge([image]), began)
+        self.verdict(self._judge([image]), began)
         return _ms_since(began)
 
     def classify(self, placement: Placement) -> Classification:
@@ -86,15 +87,18 @@ class Classifier:
         if not batch:
             return self._unsure("; ".join(problems) or "the placement has no frames", began, seen=False)
         try:
-            return self._verdict(self._judge(batch), began)
+            return self.verdict(self._judge(batch), began)
         except BinError as error:
             return self._unsure(str(error), began)
 
     def classify_picture(self, file: Path, top: int = TOP) -> Classification:
         """Judge a picture file, with the ``top`` most probable labels; ModelError when it is no good picture."""
         began = time.perf_counter()
-        image = prepare_picture(read_picture(file), self.bundle.metadata.preprocessing)
-        return self._verdict(self._judge([image]), began, top)
+        return self.verdict(self.judge(read_picture(file)), began, top)
+
+    def judge(self, picture: PilImage.Image) -> NDArray[np.float32]:
+        """Logits, 1 x labels, of an RGB picture."""
+        return self._judge([prepare_picture(picture, self.bundle.metadata.preprocessing)])
 
     def _judge(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Logits, frames x labels."""
@@ -107,7 +111,8 @@ class Classifier:
             )
         return logits
 
-    def _verdict(self, logits: NDArray[np.float32], began: float, top: int = TOP) -> Classification:
+    def verdict(self, logits: NDArray[np.float32], began: float, top: int = TOP) -> Classification:
+        """What the logits of all pictures of one item (pictures x labels) say together; ``began`` is of `time.perf_counter`."""
         shares = probabilities(logits, self.bundle.metadata.temperature)
         mean = shares.mean(axis=0)
         sums = self._sums.sums(mean)

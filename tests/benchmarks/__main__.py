@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from bin_daemon.service.logs import setup_logs
-from tests.benchmarks import idle, memory, networks, start, whole, wire
+from tests.benchmarks import idle, memory, networks, preprocessing, start, whole, wire
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import machine, show
 from tests.benchmarks.still_life import Pictures, take_pictures
@@ -132,6 +132,7 @@ def _memory(rig: Rig) -> list[Figure]:
 
 
 PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
+    "preprocessing": lambda rig: preprocessing.measure(rig.effort.windows * 4),
     "wire": lambda rig: wire.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.items),
     "idle": lambda rig: idle.measure(rig.pictures, rig.effort.idle_rounds, rig.effort.idle_frames),
     "whole": lambda rig: whole.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.windows),

@@ -98,7 +98,7 @@ def test_a_damaged_frame_among_good_ones_is_left_out(plain_bundle: Path) -> None
     [
         (SaysInTurn(), (_frame(9, _damaged),), "frame 9: JPEG cut short"),
         (SaysInTurn(), (), "no frames"),
-        (SaysInTurn(), (_frame(3, lambda: PICTURE[:, :, 0]),), "frame 3: frame is uint8 120x160"),
+        (SaysInTurn(), (_frame(3, lambda: PICTURE[:, :, :1]),), "frame 3: frame is uint8 120x160x1"),
         (Breaks(), (_frame(0),), "CUDA lost"),
         (SaysInTurn([np.nan] * 8), (_frame(0),), "NaN or infinity"),
         (SaysInTurn([1.0] * 7), (_frame(0),), r"gave \(1, 7\) logits, the labels ask for \(1, 8\)"),

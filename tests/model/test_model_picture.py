@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 from PIL import Image
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.picture import MAX_PIXELS, read_picture
+from bin_daemon.model import picture as picture_module
+from bin_daemon.model.picture import MAX_PIXELS, read_picture, read_stream
 
 RED = (200, 30, 40)
 
@@ -137,6 +140,7 @@ def test_whatever_a_decoder_raises_is_one_error(tmp_path: Path, monkeypatch: pyt
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("Failed to decode image")
 
+    (tmp_path / "item.png").write_bytes(b"any")
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(ModelError, match="cannot be read: Failed to decode image"):
         read_picture(tmp_path / "item.png")
@@ -154,7 +158,7 @@ def test_a_truncated_photo_is_refused(tmp_path: Path) -> None:
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     """A folder and a name that is not there."""
-    with pytest.raises(ModelError, match="directory"):
+    with pytest.raises(ModelError, match="is a folder"):
         read_picture(tmp_path)
     with pytest.raises(ModelError, match="no such file"):
         read_picture(tmp_path / "nothing.png")
@@ -165,3 +169,43 @@ def test_float_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "depth.tiff")
     with pytest.raises(ModelError, match="floating-point"):
         read_picture(tmp_path / "depth.tiff")
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO that nobody writes to, a device that never ends: an error at once."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for file in (tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(ModelError, match="is no regular file"):
+            read_picture(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<svg xmlns='http://www.w3.org/2000/svg'><rect width='9'/></svg>",
+        b"<!doctype html><html><img></html>",
+        b"%PDF-1.7",
+    ],
+)
+def test_drawings_and_pages_are_no_photographs(content: bytes, tmp_path: Path) -> None:
+    """SVG, HTML (a login page that was saved as a picture) and PDF under a picture's name."""
+    (tmp_path / "item.jpg").write_bytes(content)
+    with pytest.raises(ModelError, match=r"item\.jpg: not a picture of a known kind"):
+        read_picture(tmp_path / "item.jpg")
+
+
+def test_a_zero_byte_in_a_name_is_one_error() -> None:
+    """Not a traceback out of the operating system's call."""
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_picture(Path("a\0b.jpg"))
+
+
+def test_a_stream_is_read_to_its_end_and_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture from a pipe is the picture of the file; an endless stream is refused."""
+    content = io.BytesIO()
+    _half_red().save(content, "PNG")
+    found = read_stream(io.BytesIO(content.getvalue()), "standard input")
+    assert np.array_equal(np.asarray(found), np.asarray(_half_red()))
+    monkeypatch.setattr(picture_module, "MAX_STREAM_BYTES", 50)
+    with pytest.raises(ModelError, match=r"standard input: more than 0 MiB"):
+        read_stream(io.BytesIO(content.getvalue()), "standard input")
