@@ -86,7 +86,7 @@ def quantise(source: Path, target: Path) -> tuple[int, bool]:
             str(source),
             str(target),
             op_types_to_quantize=list(PRODUCTS),
-            nodes_to_exclude=products[-1:],
+            nodes_to_exclude=[products[-1], f"{products[-1]}_MatMul"],  # a Gemm becomes a MatMul of that name first
             per_channel=True,
             reduce_range=reduced,
             weight_type=QuantType.QInt8,

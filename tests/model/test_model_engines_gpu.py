@@ -14,7 +14,7 @@ import pytest
 
 from bin_daemon.errors import ConfigError, ModelError
 from bin_daemon.model import engine as engine_module
-from bin_daemon.model import onnx_engine, onnx_gpu
+from bin_daemon.model import onnx_gpu
 from bin_daemon.model.bundle import read_bundle
 from bin_daemon.model.engine import candidates, has_gpu, needs_onnx, open_engine
 from bin_daemon.model.engine_cache import KEPT, LIST_FILE, cache_folder, engines_dir, is_whole, seal
@@ -65,7 +65,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
     monkeypatch.setattr(engine_module, "has_gpu", lambda: True)
     monkeypatch.setattr(engine_module, "torch_can_use_gpu", lambda: False)
     monkeypatch.setattr(onnx_gpu, "available_providers", lambda: tuple(ALL))
-    monkeypatch.setattr(onnx_engine.onnxruntime, "InferenceSession", FakeSession)
+    monkeypatch.setattr("onnxruntime.InferenceSession", FakeSession)
     return FakeSession
 
 
