@@ -89,7 +89,8 @@ class _Answers:
         if not found:
             return
         verdict = self._classifier.verdict(concatenate(found), began, self._top)
-        title = f"{len(names)} pictures of one item, {verdict.agreement:.0%} of them agree"
+        count = "1 picture" if len(names) == 1 else f"{len(names)} pictures"
+        title = f"{count} of one item, agreement {verdict.agreement:.0%}"
         self._show({"paths": names, "agreement": verdict.agreement}, title, verdict)
 
     def _logits(self, picture: Path) -> NDArray[np.float32] | None:

@@ -128,7 +128,7 @@ def test_pictures_of_one_item_get_one_answer(exported_bundle: Path, photo: Path,
         assert share == pytest.approx(sum(x["categories"][category] for x in single) / 2)
     assert found["agreement"] == sum(x["category"] == found["category"] for x in single) / 2
     shown = runner.invoke(app, ["--model", str(exported_bundle), "--together", str(photo), str(photo)])
-    assert "2 pictures of one item, 100% of them agree" in shown.stdout
+    assert "2 pictures of one item, agreement 100%" in shown.stdout
 
 
 def test_not_one_good_picture_of_an_item_is_no_answer(exported_bundle: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import os
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 
 from bin_daemon.model import kernels
 from bin_daemon.model.bundle import INTERPOLATIONS, Preprocessing
+from bin_daemon.model.picture import read_picture
 from bin_daemon.model.resize import crop_from, plan
 
 HOW = Preprocessing()
@@ -195,3 +199,18 @@ def test_only_what_is_implemented_can_be_written(wrong: dict[str, Any], message:
     """A bundle that asks for another resizing is refused when it is made or read, not when a picture comes."""
     with pytest.raises(ValidationError, match=message):
         Preprocessing(**wrong)
+
+
+@pytest.mark.real_photos
+def test_on_real_photographs_too() -> None:
+    """Fifty test photographs, twice as large so that they shrink: Pillow's pixels, hence the same labels."""
+    folder = Path(os.environ.get("BIN_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+    manifest = folder / "waste_images" / "MANIFEST.csv"
+    if not manifest.exists():
+        pytest.skip("no shared photographs")
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"][::8][:50]
+    for row in rows:
+        photo = read_picture(manifest.parent / row["file"])
+        pixels = np.asarray(photo.resize((photo.width * 2, photo.height * 2), Image.Resampling.BILINEAR))
+        assert np.array_equal(crop_from(pixels, HOW), _pillow(pixels, HOW)), row["file"]
