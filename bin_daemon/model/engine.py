@@ -123,17 +123,25 @@ class _Opener:
         return open_torch(self._bundle, self._cpu, must_be_gpu=must_be_gpu)
 
     def _onnx_cpu(self) -> Engine:
-        from bin_daemon.model.onnx_engine import OnnxEngine, open_session
+        from bin_daemon.model.onnx_engine import OnnxEngine, open_checked, open_session
+        from bin_daemon.model.onnx_file import ONNX_FILE, checked_onnx, ensure_onnx
 
         cpu = self._cpu
-        return OnnxEngine(open_session(self._onnx_file(), cpu.threads), cpu, f"onnx cpu x{cpu.threads}")
+        try:
+            session = open_checked(self._bundle.path / ONNX_FILE, cpu.threads, lambda: checked_onnx(self._bundle))
+        except ModelError:
+            if self._on_export is None:
+                raise
+            session = open_session(ensure_onnx(self._bundle, self._on_export), cpu.threads)
+        return OnnxEngine(session, cpu, f"onnx cpu x{cpu.threads}")
 
     def _int8(self) -> Engine:
-        from bin_daemon.model.int8_file import checked_int8
-        from bin_daemon.model.onnx_engine import OnnxEngine, open_session
+        from bin_daemon.model.int8_file import INT8_FILE, checked_int8
+        from bin_daemon.model.onnx_engine import OnnxEngine, open_checked
 
         cpu = self._cpu
-        return OnnxEngine(open_session(checked_int8(self._bundle), cpu.threads), cpu, f"onnx int8 cpu x{cpu.threads}")
+        session = open_checked(self._bundle.path / INT8_FILE, cpu.threads, lambda: checked_int8(self._bundle))
+        return OnnxEngine(session, cpu, f"onnx int8 cpu x{cpu.threads}")
 
     def _onnx_gpu(self, kind: str) -> Engine:
         from bin_daemon.model.engine_cache import engines_dir

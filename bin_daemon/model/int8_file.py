@@ -56,7 +56,7 @@ def decision_id(bundle: Bundle) -> str:
     """Digest that changes whenever the same logits could mean another category, or the same picture give other logits."""
     metadata = bundle.metadata
     labels = ",".join(x.category.value for x in metadata.labels)
-    parts = (labels, repr(metadata.temperature), metadata.preprocessing.model_dump_json())
+    parts = (labels, repr(metadata.temperature), metadata.preprocessing.model_dump_json(exclude_defaults=True))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import structlog
-
 
 def warn(event: str, **facts: object) -> None:
     """One warning. A command that set up no log keeps its stdout for its answer."""
+    import structlog  # 0.1 s, for what is seldom said
+
     if structlog.is_configured():
         structlog.get_logger().warning(event, **facts)
         return

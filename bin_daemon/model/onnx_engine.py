@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bin_daemon.model.heap import keep_large_blocks_apart
 from bin_daemon.model.onnx_file import INPUT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -58,6 +59,20 @@ def open_session(
         return onnxruntime.InferenceSession(str(file), options, providers=list(providers), enable_fallback=False)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
         raise ModelError(f"{file}: ONNX Runtime cannot load it: {error}", hint="export the bundle again") from None
+
+
+def open_checked(file: Path, threads: int, check: Callable[[], object]) -> onnxruntime.InferenceSession:
+    """As `open_session`, while ``check`` reads the file on another core: each takes a third of a second for ConvNeXt-Base.
+
+    What ``check`` raises comes before what ONNX Runtime says of a file that is not what it should be.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(check)
+        try:
+            session = open_session(file, threads)
+        finally:
+            checked.result()
+    return session
 
 
 def run_one(session: onnxruntime.InferenceSession, image: NDArray[np.float32]) -> NDArray[np.float32]:
