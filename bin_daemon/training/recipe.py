@@ -2,7 +2,7 @@
 
 The card (ConvNeXt-Base, 265 labels) names batch 128, 100 epochs, lr 5e-5, weight decay 0.1 and warm-up 10 on ImageNet-22K
 weights, and the ConvNeXt paper for the rest: AdamW, cosine, drop path 0.5, RandAugment, RandomErasing, smoothing, no decay on
-norms and biases, EMA. What the paper does only when it fine-tunes (layer-wise learning rate 0.8, a small head; its TRAINING.md) is done
+norms and biases, EMA. What the paper does only when it fine-tunes (layer-wise rate 0.8, a small head; its TRAINING.md) is done
 only when a training starts from weights.
 """
 
