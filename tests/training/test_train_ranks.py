@@ -31,8 +31,8 @@ OPTIONS = {"epochs": 4, "batch_size": 16, "batch_per_step": 4, "lr": 1e-3, "drop
 
 @pytest.mark.slow
 def test_two_processes_agree_with_one(shapes: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """torchrun with two processes on the CPU: they share each batch, hold the same weights, the loss falls, process 0 alone writes,
-    and the bundle is that of one process to rounding, drop path and augmentation included.
+    """Under torchrun two CPU processes share each batch, hold the same weights, the loss falls, process 0 alone writes, and the
+    bundle is that of one process to rounding, drop path and augmentation included.
     """
     words = [str(shapes), "--out", str(tmp_path / "two"), "--from", str(tiny_bundle.path)]
     words += [word for k, v in OPTIONS.items() for word in (f"--{k.replace('_', '-')}", str(v))]
