@@ -182,7 +182,7 @@ def train(
     from bin_daemon.training.ranks import open_ranks
     from bin_daemon.training.run import Order, train_bundle
     from bin_daemon.training.screen import QuietScreen, open_screen
-    from bin_daemon.training.work import LOG_FILE, Cadence, begin, default_work
+    from bin_daemon.training.work import LOG_FILE, Cadence, begun, default_work
 
     folder = work or default_work(out)
     source = context.get_parameter_source
@@ -212,6 +212,8 @@ def train(
         if not ranks.first:
             train_bundle(order, QuietScreen(), ranks)
             return
-        going_on = begin(folder, resume=resume, restart=order.restart)
-        with open_screen(as_json=as_json, log=folder / LOG_FILE, append=going_on) as screen:
+        with (
+            begun(folder, resume=resume, restart=order.restart) as going_on,
+            open_screen(as_json=as_json, log=folder / LOG_FILE, append=going_on) as screen,
+        ):
             train_bundle(order, screen, ranks)

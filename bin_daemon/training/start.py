@@ -158,7 +158,9 @@ def _from_timm(name: str) -> Start:
     """Let timm fetch the weights from its hub, or take them from its cache."""
     architecture = _architecture(name.partition(".")[0], f"--from {TIMM}")
     if not timm.is_model_pretrained(name):
-        tags = timm.list_pretrained(f"{architecture.name}.*")
+        tags = sorted(
+            timm.list_pretrained(f"{architecture.name}.*"), key=lambda x: ".fb_" not in x
+        )  # the paper's own first
         raise ConfigError(
             f"--from {TIMM}{name}: timm {timm.__version__} has no such weights",
             hint=f"one of {', '.join(f'{TIMM}{x}' for x in tags[:6])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from bin_daemon.errors import ConfigError, UnreachableError
+from bin_daemon.errors import BinError, ConfigError, UnreachableError
 from bin_daemon.model.bundle import write_durably
 from bin_daemon.model.lock import locked
 from bin_daemon.training.checkpoint import KEPT, tidy, write_best, write_checkpoint
@@ -72,6 +73,22 @@ def begin(folder: Path, *, resume: bool, restart: bool) -> bool:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"{folder}: may not be written by this user", hint="choose another --work")
     return False
+
+
+@contextmanager
+def begun(folder: Path, *, resume: bool, restart: bool) -> Iterator[bool]:
+    """`begin`; a training that is refused before its recipe is written leaves nothing behind."""
+    made = [x for x in (folder, *folder.parents) if not x.exists()]
+    going_on = begin(folder, resume=resume, restart=restart)
+    try:
+        yield going_on
+    except BinError:
+        if made and not (folder / RECIPE_FILE).exists():
+            clear(folder)
+            with contextlib.suppress(OSError):  # not empty: somebody else's
+                for path in made:
+                    path.rmdir()
+        raise
 
 
 def clear(folder: Path) -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from bin_daemon.errors import ConfigError
 from bin_daemon.training.choice import choose
-from bin_daemon.training.recipe import OPTIONS, AugmentRecipe, FinetuneRecipe, LossRecipe, as_options, nested, with_values
+from bin_daemon.training.recipe import (
+    OPTIONS,
+    AugmentRecipe,
+    FinetuneRecipe,
+    LossRecipe,
+    as_options,
+    nested,
+    with_values,
+)
 from bin_daemon.training.work import RECIPE_FILE, write_recipe
 
 RECIPE = FinetuneRecipe(epochs=7, lr=1e-3, amp="bf16", loss=LossRecipe(smoothing=0.2), augment=AugmentRecipe(mixup=0.5))
