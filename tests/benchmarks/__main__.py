@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from bin_daemon.service.logs import setup_logs
-from tests.benchmarks import idle, memory, networks, preprocessing, start, whole, wire
+from tests.benchmarks import idle, memory, networks, preprocessing, start, training_step, whole, wire
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import machine, show
 from tests.benchmarks.still_life import Pictures, take_pictures
@@ -145,6 +145,7 @@ PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
         starts=rig.effort.starts,
     ),
     "start": lambda rig: start.measure(rig.bundle, rig.effort.starts, rig.effort.engines),
+    "training": lambda rig: training_step.measure(rig.folder, rig.effort.network, rig.effort.windows),
     "memory": _memory,
 }
 

@@ -20,7 +20,16 @@ def test_the_quick_run_measures_everything_and_prints_one_object() -> None:
     found = json.loads(line)
     assert found["quick"] is True
     assert found["machine"]["cores"] >= 1
-    assert set(found["figures"]) == {"preprocessing", "wire", "idle", "whole", "networks", "start", "memory"}
+    assert set(found["figures"]) == {
+        "preprocessing",
+        "wire",
+        "idle",
+        "whole",
+        "networks",
+        "start",
+        "training",
+        "memory",
+    }
     assert "worth nothing" in done.stderr
     for part, figures in found["figures"].items():
         for figure in figures:
