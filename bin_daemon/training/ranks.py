@@ -1,4 +1,4 @@
-"""Several processes that train one network: torch's own DistributedDataParallel, started by `torchrun` (or `accelerate launch`).
+"""Several processes that train one network: torch's own DistributedDataParallel, started by its `torchrun`.
 
     torchrun --nproc-per-node 4 -m bin_daemon train DATA --out OUT
 

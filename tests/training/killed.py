@@ -21,7 +21,7 @@ from bin_daemon.training.screen import QuietScreen
 from bin_daemon.training.work import Cadence
 
 RECIPE = FinetuneRecipe(
-    epochs=3,
+    epochs=2,
     batch_size=16,
     batch_per_step=8,
     lr=4e-3,
@@ -29,7 +29,7 @@ RECIPE = FinetuneRecipe(
     loss=LossRecipe(hard_gamma=1.0),
     augment=AugmentRecipe(mixup=0.1),
 )
-"""Nine steps of two portions, with everything that draws random numbers."""
+"""Six steps of two portions, with everything that draws random numbers."""
 
 
 def order(data: Path, start: str, folder: Path, name: str, **more: Any) -> Order:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 CASES = {
     "begun": "step:1",
-    "middle": "step:5",
-    "end": "step:9",
-    "partial": "partial:4",
+    "middle": "step:4",
+    "end": "step:6",
+    "partial": "partial:3",
     "best": "best:1",
-    "workers": "step:7",
+    "workers": "step:5",
 }
 
 
