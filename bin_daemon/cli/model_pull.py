@@ -78,6 +78,8 @@ def pull(
             as_json=as_json,
         )
         return
+    if not as_json:
+        typer.echo("importing ...", err=True)
     bundle = _import(pulled, out, settings)
     shutil.rmtree(folder, ignore_errors=True)  # what it held is in the bundle now
     _tell_imported(bundle, pulled, as_json=as_json, next_step=not activate)
@@ -135,13 +137,11 @@ def _activate(bundle: Bundle, settings: Settings, *, as_json: bool) -> None:
     from bin_daemon.cli.model_store import tell_daemon, tell_export
     from bin_daemon.model.store import activate as switch
 
-    section = settings.model
     stored = switch(
         bundle.path,
         settings.service.state_dir,
-        engine=section.engine,
-        threads=section.threads,
-        on_export=tell_export,
+        settings.model,
+        tell_export,
     )
     _tell({"event": "active", "name": stored.name}, f"active: {stored.name}", as_json=as_json)
     if not as_json:

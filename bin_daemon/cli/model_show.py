@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +25,7 @@ def show_list(models: Sequence[StoredModel], store: Path, configured: Path | Non
     console = _console()
     for model in models:
         console.print(_headline(model), soft_wrap=True)
-        console.print(Text(f"    {_facts(model)}", "red" if model.damage else ""))
+        console.print(Padding(Text(_facts(model), "red" if model.damage else ""), (0, 0, 0, 4)))
     if not models:
         _say(console, f"no model in {store}: bin-daemon model pull or bin-daemon model import PATH brings one")
     elif not any(x.active for x in models):

@@ -48,7 +48,7 @@ def show(
     from bin_daemon.cli.model_show import show_bundle
     from bin_daemon.model.bundle import read_metadata
 
-    path = _find(word, _settings(config))
+    path = find_bundle_folder(word, _settings(config))
     metadata = read_metadata(path)
     if as_json:
         _print_json({"path": str(path)} | metadata.model_dump(mode="json"))
@@ -70,11 +70,11 @@ def verify(
     from bin_daemon.model.verify import verify as checks
 
     settings = _settings(config)
-    path = _find(word, settings) if word else resolve_bundle(settings.model, settings.service.state_dir)
+    path = find_bundle_folder(word, settings) if word else resolve_bundle(settings.model, settings.service.state_dir)
     if not as_json:
         _say(str(path))
     done = []
-    for check in checks(path, engine=settings.model.engine, threads=settings.model.threads):
+    for check in checks(path, settings.service.state_dir, settings.model):
         done.append(check)
         if not as_json:
             show_check(check)
@@ -100,11 +100,10 @@ def activate(word: WordOrFolder, restart: Restart = False, config: Config = None
 
     settings = _settings(config)
     stored = switch(
-        _find(word, settings),
+        find_bundle_folder(word, settings),
         settings.service.state_dir,
-        engine=settings.model.engine,
-        threads=settings.model.threads,
-        on_export=tell_export,
+        settings.model,
+        tell_export,
     )
     _say(f"active: {stored.name}")
     tell_daemon(settings, restart=restart)
@@ -117,9 +116,8 @@ def rollback(restart: Restart = False, config: Config = None) -> None:
     settings = _settings(config)
     stored = switch(
         settings.service.state_dir,
-        engine=settings.model.engine,
-        threads=settings.model.threads,
-        on_export=tell_export,
+        settings.model,
+        tell_export,
     )
     _say(f"active: {stored.name}")
     tell_daemon(settings, restart=restart)
@@ -147,7 +145,7 @@ def _settings(config: Path | None) -> Settings:
     return load_settings(config)
 
 
-def _find(word: str, settings: Settings) -> Path:
+def find_bundle_folder(word: str, settings: Settings) -> Path:
     """A folder where the word can only be one (it has a slash, or a bundle lies there), else a name in the store."""
     from bin_daemon.errors import ModelError
     from bin_daemon.model.bundle import METADATA_FILE

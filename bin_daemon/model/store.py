@@ -77,29 +77,26 @@ def put(metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]], st
 def activate(
     path: Path,
     state_dir: Path,
-    *,
-    engine: str = "auto",
-    threads: int = 0,
+    settings: ModelSettings | None = None,
     on_export: Callable[[float], None] = lambda _longest_s: None,
 ) -> Path:
     """Make the bundle in folder ``path`` the active one: check, copy into the store, export, run once, then switch.
 
-    ``engine`` and ``threads`` are those of the settings; ``on_export`` is told before an export, with the longest time that
-    may take, seconds. Returns the bundle's folder in the store. ModelError at the first thing wrong; the old bundle then
-    stays active. UnreachableError while another command works on the store.
+    ``settings`` say on which engine and with which site rules; None: the defaults. ``on_export`` is told before an export,
+    with the longest time that may take, seconds. Returns the bundle's folder in the store. ModelError at the first thing
+    wrong, ConfigError for a site rule that names no label of it; the old bundle then stays active. UnreachableError while
+    another command works on the store.
     """
     with _changing(state_dir) as store:
         stored = _stored(read_bundle(path), store)
-        _warm_up(stored, engine, threads, on_export)
+        _warm_up(stored.path, state_dir, settings, on_export)
         point_to(store, stored.path.name)
     return stored.path
 
 
 def rollback(
     state_dir: Path,
-    *,
-    engine: str = "auto",
-    threads: int = 0,
+    settings: ModelSettings | None = None,
     on_export: Callable[[float], None] = lambda _longest_s: None,
 ) -> Path:
     """Make active again what was active before, checked as `activate` does; doing it again goes back one more."""
@@ -111,7 +108,7 @@ def rollback(
                 hint="bin-daemon model list shows what there is; bin-daemon model activate ID switches",
             )
         path = store / pointer.previous[0]
-        _warm_up(read_bundle(path), engine, threads, on_export)
+        _warm_up(path, state_dir, settings, on_export)
         point_back(store)
     return path
 
@@ -213,20 +210,22 @@ def _discard(path: Path, store: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _warm_up(bundle: Bundle, kind: str, threads: int, on_export: Callable[[float], None]) -> None:
-    """Run it once on the engine that the daemon will use, exported where that engine needs it."""
-    import numpy as np
+def _warm_up(path: Path, state_dir: Path, settings: ModelSettings | None, on_export: Callable[[float], None]) -> None:
+    """Open it exactly as the daemon will, site rules included, and judge a grey picture; exported where its engine needs that."""
+    from bin_daemon.config.settings import ModelSettings
+    from bin_daemon.model.classify import open_classifier
 
-    from bin_daemon.model.engine import open_engine
-
-    side = bundle.metadata.preprocessing.crop_px
-    engine = open_engine(bundle, kind, threads, on_export=on_export)
-    logits = engine.logits(np.zeros((1, 3, side, side), np.float32))
-    if logits.shape != (1, len(bundle.metadata.labels)) or not np.isfinite(logits).all():
-        raise ModelError(
-            f"{bundle.path}: gives {logits.shape} logits, or some that are not finite, on {engine.name}",
-            hint=f"bin-daemon model verify {bundle.path} looks closer",
-        )
+    use = settings or ModelSettings()
+    classifier = open_classifier(
+        path,
+        engine=use.engine,
+        threads=use.threads,
+        cores=use.cores,
+        state_dir=state_dir,
+        overrides=use.label_overrides,
+        on_export=on_export,
+    )
+    classifier.warm_up()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -68,7 +68,7 @@ def test_only_what_an_import_needs_comes(server: FakeHub, tmp_path: Path) -> Non
     assert pulled.weights == tmp_path / "new" / "pytorch_model.pt"
     assert pulled.licence == "Apache License 2.0"
     assert pulled.source == (
-        f"{server.base}/models/{MODEL}, revision v1.0.2, pytorch_model.pt sha256 {hashlib.sha256(WEIGHTS).hexdigest()}"
+        f"{server.base}/models/{MODEL}, revision v1.0.2, sha256 {hashlib.sha256(WEIGHTS).hexdigest()}"
     )
 
 

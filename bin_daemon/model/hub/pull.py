@@ -38,7 +38,7 @@ class Pulled:
     folder: Path
     weights: Path
     source: str
-    """Address, revision, file and digest: the bundle's ``source``."""
+    """Address, revision and the weights' digest: the bundle's ``source``."""
     licence: str
     """As the model's README states it, else 'unknown'."""
 
@@ -70,7 +70,7 @@ def pull(
     return Pulled(
         folder=folder,
         weights=folder / chosen.path,
-        source=f"{hub.page}, revision {hub.revision}, {chosen.path} sha256 {chosen.sha256}",
+        source=f"{hub.page}, revision {hub.revision}, sha256 {chosen.sha256}",
         licence=stated_licence(folder),
     )
 

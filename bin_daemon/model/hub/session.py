@@ -92,7 +92,7 @@ def explained(error: requests.RequestException, url: str, stall_s: float) -> Bin
     if isinstance(error, kinds.TooManyRedirects):
         return ModelError(f"{host} sends us round in circles", hint="check --endpoint")
     if isinstance(error, kinds.ProxyError):
-        message, hint = f"the proxy on the way to {host} failed: {reason}", _proxy_hint()
+        message, hint = f"the proxy on the way to {host} failed: {_system(reason)}", _proxy_hint()
     elif isinstance(error, kinds.SSLError):
         message, hint = f"{host}: TLS failed: {reason}", _TLS
     elif isinstance(reason, NameResolutionError):
@@ -102,7 +102,7 @@ def explained(error: requests.RequestException, url: str, stall_s: float) -> Bin
     elif isinstance(error, kinds.ReadTimeout) or isinstance(reason, ReadTimeoutError):
         message, hint = f"{host}: nothing came for {stall_s:g} s", GO_ON
     else:
-        message, hint = f"{host}: {reason}", OFFLINE if isinstance(reason, NewConnectionError) else GO_ON
+        message, hint = f"{host}: {_system(reason)}", OFFLINE if isinstance(reason, NewConnectionError) else GO_ON
     return UnreachableError(message, hint=hint)
 
 
@@ -113,6 +113,11 @@ def _root(error: BaseException) -> BaseException:
         return _root(reason)
     first = error.args[0] if error.args else None
     return _root(first) if isinstance(first, BaseException) else error
+
+
+def _system(reason: BaseException) -> str:
+    """The system's own words where it was the system, such as 'Connection refused'."""
+    return str(getattr(reason.__cause__, "strerror", None) or reason)
 
 
 def _proxy_hint() -> str:
