@@ -390,6 +390,14 @@ def test_rest_between_two_openings(closed_t_s: float | None, reason: Reason) -> 
     assert (by_hand.command is None) == (reason is Reason.COOLDOWN)
 
 
+def test_the_rest_is_told_from_the_latest_of_all_lids() -> None:
+    """A technician reads how long ago the last lid shut, not the first."""
+    state = replace(
+        SHUT, lids={**SHUT.lids, 1: replace(SHUT.lids[1], closed_t_s=99.0), 2: replace(SHUT.lids[2], closed_t_s=99.8)}
+    )
+    assert "0.20 s since the last motion, needs 0.50 s" in ask(item(*SURE[KITCHEN]), state).text
+
+
 @pytest.mark.parametrize(("age_ms", "late"), [(-50.0, False), (10_000.0, False), (10_001.0, True), (math.nan, True)])
 def test_a_verdict_that_took_too_long_opens_nothing(age_ms: float, late: bool) -> None:  # noqa: FBT001 - a table's column
     """After a model that hung, something else may lie there."""
