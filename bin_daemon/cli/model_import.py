@@ -40,6 +40,12 @@ def import_(
             "framework's version in the checkpoint.",
         ),
     ] = None,
+    card_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--card-preprocessing", help="Prepare pictures as the model's card says, whatever its config says."
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option("--licence", help="Of the weights.")] = "unknown",
     config: Annotated[
         Path | None,
@@ -49,8 +55,8 @@ def import_(
 ) -> None:
     """Turn a ConvNeXt checkpoint of mmcls, mmpretrain, Facebook, timm or torchvision into a model bundle.
 
-    A configuration.json beside the checkpoint decides how pictures are prepared. Nothing in a checkpoint is executed, and the
-    active model stays.
+    A configuration.json beside the checkpoint decides how pictures are prepared, else the config inside it. Nothing in a
+    checkpoint is executed, and the active model stays.
     """
     from bin_daemon.config import load_settings
     from bin_daemon.model.importing import import_checkpoint
@@ -62,6 +68,7 @@ def import_(
         load_settings(config).service.state_dir,
         labels=labels,
         norm_eps=eps,
+        card_preprocessing=card_preprocessing,
         bundle_id=bundle_id,
         name=name,
         licence=licence,

@@ -42,6 +42,7 @@ def import_checkpoint(
     *,
     labels: Path | None = None,
     norm_eps: str | None = None,
+    card_preprocessing: bool = False,
     bundle_id: str = "",
     name: str = "",
     source: str = "",
@@ -59,7 +60,7 @@ def import_checkpoint(
     """
     if out is not None:
         _check_free(out)
-    checkpoint = read_checkpoint(path, norm_eps=norm_eps)
+    checkpoint = read_checkpoint(path, norm_eps=norm_eps, card_preprocessing=card_preprocessing)
     chosen = _choose(checkpoint, labels)
     metadata = _describe(chosen, bundle_id, name, "; ".join(x for x in (source, checkpoint.source) if x), licence)
     on_chosen(chosen)

@@ -11,6 +11,7 @@ from bin_daemon.model.importing.configuration import read_configuration
 from bin_daemon.model.importing.layouts import find_layout, to_timm
 from bin_daemon.model.importing.locate import find_checkpoint
 from bin_daemon.model.importing.norm_eps import NormEps, choose_eps
+from bin_daemon.model.importing.written_config import read_written_config
 from bin_daemon.model.weights import sha256_of
 
 if TYPE_CHECKING:
@@ -52,43 +53,48 @@ class Checkpoint:
         return f"{self.file.name} (sha256 {self.sha256[:16]}, {self.layout} layout, eps {self.norm_eps.family})"
 
 
-def read_checkpoint(path: Path, *, norm_eps: str | None = None) -> Checkpoint:
+def read_checkpoint(path: Path, *, norm_eps: str | None = None, card_preprocessing: bool = False) -> Checkpoint:
     """Read the checkpoint at ``path``: a file, or a folder that holds one.
 
-    ``norm_eps`` names one of `FAMILIES` and overrides what the checkpoint's framework version says.
+    ``norm_eps`` names one of `FAMILIES` and overrides what the checkpoint's framework version says; ``card_preprocessing``
+    passes over whatever is said of preprocessing, beside the checkpoint and in it.
 
     Raises:
         ModelError: Not there, damaged, not weights alone, no ConvNeXt, not whole, or not finite; with file and place.
         ConfigError: No such family of eps.
     """
     from bin_daemon.model.importing.reading import read_contents
-    from bin_daemon.model.importing.sizes import architecture_of, check_complete, fill_layer_scales, num_outputs
+    from bin_daemon.model.importing.sizes import fill_layer_scales, measure
 
     choose_eps("", {}, norm_eps)  # an unknown one is told before minutes of reading
     file = find_checkpoint(path)
-    configured = read_configuration(file.parent)
+    configured = None if card_preprocessing else read_configuration(file.parent)
     contents, place = read_contents(file), str(file)
+    if configured is None and not card_preprocessing:
+        configured = read_written_config(place, contents.meta)
     layout = find_layout(place, contents.tensors)
     eps = choose_eps(layout.name, contents.meta, norm_eps)
     weights = to_timm(place, layout, contents.tensors)
     filled = fill_layer_scales(weights)
-    architecture = architecture_of(place, weights)
-    check_complete(place, weights, architecture)
+    sizes = measure(place, weights)
     notes = [f"weights taken from {contents.found_in}"] if "ema" in contents.found_in else []
-    notes += [f"{filled} blocks have no layer scale: 1 everywhere"] if filled else []
+    notes += ["no layer scales in it: taken as 1"] if filled else []
     return Checkpoint(
         file=file,
         sha256=sha256_of(file),
         layout=layout.name,
-        architecture=architecture.model_copy(update={"norm_eps": dict(eps.by_norm)}),
+        architecture=sizes.architecture(layout.name).model_copy(update={"norm_eps": dict(eps.by_norm)}),
         weights=_as_arrays(place, weights),
-        outputs=num_outputs(weights),
+        outputs=sizes.outputs,
         class_names=class_names(place, contents.meta),
         norm_eps=eps,
         preprocessing=configured[0] if configured else None,
-        preprocessing_reason=configured[1] if configured else "nothing says: the card's own",
+        preprocessing_reason=configured[1] if configured else _CARD[card_preprocessing],
         notes=tuple(notes),
     )
+
+
+_CARD = {True: "the card's, as asked for", False: "nothing says: the card's"}
 
 
 def _as_arrays(place: str, weights: dict[str, torch.Tensor]) -> dict[str, NDArray[np.generic]]:

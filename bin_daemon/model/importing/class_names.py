@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -13,7 +14,6 @@ from bin_daemon.model.bundle import LabelInfo
 from bin_daemon.model.taxonomy import COUNT, find_labels, labels265
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 MAX_TABLE_BYTES = 4 << 20
@@ -22,9 +22,8 @@ MAX_TABLE_BYTES = 4 << 20
 def class_names(place: str, meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     """``meta.CLASSES`` (mmcls) or ``meta.dataset_meta.classes`` (mmpretrain); None where there is neither."""
     inner = meta.get("dataset_meta")
-    found = meta.get("CLASSES") or meta.get("classes")
-    if not found and hasattr(inner, "get"):
-        found = inner.get("classes") or inner.get("CLASSES")
+    places = [meta, inner] if isinstance(inner, Mapping) else [meta]
+    found = next((names for x in places for key in ("CLASSES", "classes") if (names := x.get(key))), None)
     if not found:
         return None
     if not isinstance(found, (list, tuple)) or not all(isinstance(x, str) and x.strip() for x in found):

@@ -20,7 +20,7 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
     "mmcls0": {f"stages.{stage}.downsample.0": 1e-5 for stage in (1, 2, 3)},
     "mmpretrain1": {},
 }
-"""By name: timm's module name -> eps, where it is not 1e-6. mmpretrain1 stands for all that have 1e-6 everywhere."""
+"""By name: timm's module name -> eps, where it is not timm's own. mmpretrain1 stands for all that have it everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def choose_eps(layout: str, meta: Mapping[str, Any], asked: str | None) -> NormE
             raise ConfigError(f"--eps {asked!r} is not known", hint=f"one of {', '.join(FAMILIES)}")
         return NormEps(asked, "as asked for")
     if layout != "mmcls":
-        return NormEps("mmpretrain1", f"{layout} has 1e-6 in every norm")
+        return NormEps("mmpretrain1", f"{layout} has the same in every norm")
     return _by_version(meta)
 
 

@@ -38,7 +38,7 @@ def read_pipeline(place: str, steps: Any, normalise: Mapping[str, Any] | None = 
     return _checked(place, values)
 
 
-_MEND = "mend the file, or import a copy of the checkpoint without it: then the card's own preprocessing counts"
+_MEND = "mend it, or give --card-preprocessing: short side 256, crop 224, as the model's card says"
 
 
 def _step(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _normalise(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
             or not all(isinstance(x, (int, float)) for x in numbers)
         ):
             raise ModelError(f"{where}: {key}: {numbers!r} is not three numbers", hint=_MEND)
-        values[key] = tuple(x / LEVELS for x in numbers)
+        values[key] = tuple(round(x / LEVELS, 12) for x in numbers)  # 0.224, not 0.22399999999999998
     return values
 
 
