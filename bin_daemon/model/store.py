@@ -121,6 +121,7 @@ def remove(path: Path, state_dir: Path, *, in_use: Path | None = None, force: bo
     """
     with _changing(state_dir) as store:
         pointer = read_pointer(store)
+        path = Path(os.path.normpath(path.absolute()))  # STORE/.. has the store as its parent, but only by its words
         if path.parent.resolve() != store.resolve() or not path.is_dir():
             raise ModelError(f"{path} is no model of {store}", hint="bin-daemon model list shows what there is")
         if pointer and path.name == pointer.active:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bin_daemon.model.bundle import Bundle
-
 
 def _renamed(path: Path, name: str) -> Path:
     """The bundle under another id; weights and export stay."""
@@ -70,12 +68,13 @@ def test_a_failed_export_keeps_the_old(bundle_copy: Path, tmp_path: Path, monkey
     state = tmp_path / "state"
     old = activate(bundle_copy, state)
 
-    def refuse(bundle: Bundle, on_export: object = None) -> Path:
-        raise ModelError(f"{bundle.path.name} cannot be exported")
+    def refuse(*_: object) -> None:
+        raise ModelError("cannot be exported")
 
-    monkeypatch.setattr("bin_daemon.model.onnx_file.ensure_onnx", refuse)
+    (_renamed(bundle_copy, "new") / "model.onnx").unlink()
+    monkeypatch.setattr("bin_daemon.model.onnx_file.run_module", refuse)
     with pytest.raises(ModelError, match="cannot be exported"):
-        activate(_renamed(bundle_copy, "new"), state)
+        activate(bundle_copy, state)
     assert active_bundle(state) == old
 
 
