@@ -78,7 +78,7 @@ def _drawn(svg: str) -> Markup:
 
 
 def worst_mistakes(found: Evaluation, count: int = MISTAKES) -> list[int]:
-    """Places of the worst mistakes: those that cost most, then those that would have but for the policy's doubt, then the surest."""
+    """Places of the worst mistakes: those that cost most, those that would have but for doubt, then the surest."""
     judged = found.judged
     paid, said = judged.sorted.price, found.cost[judged.truth, judged.sums.argmax(1)]
     order = np.lexsort((-judged.sums.max(1), -said, -paid))

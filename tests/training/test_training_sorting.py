@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -45,7 +47,7 @@ def test_doubt_may_stay_on_the_tray() -> None:
     settings = PolicySettings.model_validate({"unsure_category": "none"})
     found = sort([[0.4, 0.3, 0.0, 0.3]], [KITCHEN], settings)
     assert (found.lid.tolist(), found.price.tolist()) == ([KEPT], [0.0])
-    told = found.to_json()
+    told: dict[str, Any] = found.to_json()
     assert told["kept_on_tray"] == 1.0
     assert told["went_in_rows_true"]["kitchen"] == {
         "recyclable": 0,
@@ -53,7 +55,7 @@ def test_doubt_may_stay_on_the_tray() -> None:
         "hazardous": 0,
         "other": 0,
         "tray": 1,
-    }  # type: ignore[index, call-overload] # JSON
+    }
     assert told["wrong_of_sure"] is None
     only_other = sort_items(
         np.array([[0, 0, 0.99, 0.01]]), np.array([HAZARDOUS]), PolicySettings(), LIDS[3:], DEFAULT_COST
