@@ -17,7 +17,7 @@ DEFAULT = "iic/cv_convnext-base_image-classification_garbage"
 
 
 def pull(
-    model_id: Annotated[str, typer.Argument(metavar="[ID]", help="OWNER/NAME on the hub.")] = DEFAULT,
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="OWNER/NAME on the hub.")] = DEFAULT,
     *,
     revision: Annotated[
         str | None,
@@ -72,19 +72,28 @@ def pull(
             hub, folder, shown.update, weights=weights, copies=0 if download_only else 2 if activate else 1
         )
     if download_only:
-        _tell(
-            {"event": "downloaded", "path": str(folder), "weights": str(pulled.weights), "licence": pulled.licence},
-            f"downloaded: {folder}\nlicence of the model: {pulled.licence}\nnext: bin-daemon model import {pulled.weights}",
-            as_json=as_json,
-        )
+        words = f"downloaded: {folder}\nlicence of the model: {pulled.licence}\n"
+        words += f"next: bin-daemon model import {pulled.weights}{_config_words(config)}"
+        event = {"event": "downloaded", "path": str(folder), "weights": str(pulled.weights), "licence": pulled.licence}
+        _tell(event, words, as_json=as_json)
         return
     if not as_json:
         typer.echo("importing ...", err=True)
     bundle = _import(pulled, out, settings)
     shutil.rmtree(folder, ignore_errors=True)  # what it held is in the bundle now
-    _tell_imported(bundle, pulled, as_json=as_json, next_step=not activate)
+    _tell_imported(
+        bundle,
+        pulled,
+        as_json=as_json,
+        next_step="" if activate else f"bin-daemon model activate {bundle.path}{_config_words(config)}",
+    )
     if activate:
         _activate(bundle, settings, as_json=as_json)
+
+
+def _config_words(config: Path | None) -> str:
+    """The option again, for the next command."""
+    return f" --config {config}" if config else ""
 
 
 def _check_out(out: Path | None, *, download_only: bool) -> None:
@@ -101,10 +110,12 @@ def _download_folder(
     model_id: str, revision: str, out: Path | None, settings: Settings, *, download_only: bool
 ) -> Path:
     """The same for the same model, so that the next call finds what came; on the disk that the bundle goes to."""
+    from bin_daemon.model.inventory import downloads_dir
+
     if out is not None:
         return out if download_only else out.with_name(f"{out.name}.download")
     name = f"{model_id}@{revision}".replace("/", "--")
-    return Path(name) if download_only else settings.service.state_dir / "downloads" / name
+    return Path(name) if download_only else downloads_dir(settings.service.state_dir) / name
 
 
 def _import(pulled: Pulled, out: Path | None, settings: Settings) -> Bundle:
@@ -115,10 +126,10 @@ def _import(pulled: Pulled, out: Path | None, settings: Settings) -> Bundle:
     )
 
 
-def _tell_imported(bundle: Bundle, pulled: Pulled, *, as_json: bool, next_step: bool) -> None:
+def _tell_imported(bundle: Bundle, pulled: Pulled, *, as_json: bool, next_step: str) -> None:
     words = [f"imported: {bundle.path}", f"licence of the model: {pulled.licence}"]
     if next_step:
-        words.append(f"next: bin-daemon model activate {bundle.path}")
+        words.append(f"next: {next_step}")
     _tell(
         {
             "event": "imported",

@@ -34,6 +34,15 @@ def show_list(models: Sequence[StoredModel], store: Path, configured: Path | Non
         _say(console, f"model.bundle of the config is set and wins: {configured}")
 
 
+def show_downloads(downloads: Sequence[tuple[Path, int]]) -> None:
+    """What `model pull` has not brought to an end: it takes room."""
+    for folder, size_bytes in downloads:
+        text = (
+            f"not finished: {size_bytes / 1e6:.1f} MB in {folder}: bin-daemon model pull goes on, or remove the folder"
+        )
+        _say(_console(), text)
+
+
 def show_bundle(path: Path, metadata: BundleMetadata, *, labels: bool) -> None:
     """All that the bundle says about itself; the labels only where asked for, metrics as they are."""
     console = _console()

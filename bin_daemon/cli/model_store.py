@@ -25,8 +25,8 @@ WordOrFolder = Annotated[str, typer.Argument(metavar="ID|DIR", help="Name or id 
 
 def list_models(config: Config = None, as_json: Json = False) -> None:
     """List the models in the store: which is active, which a rollback goes to, which are damaged."""
-    from bin_daemon.cli.model_show import show_list
-    from bin_daemon.model.inventory import list_bundles
+    from bin_daemon.cli.model_show import show_downloads, show_list
+    from bin_daemon.model.inventory import list_bundles, list_downloads
     from bin_daemon.model.store import models_dir
 
     settings = _settings(config)
@@ -36,6 +36,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
         _print_json([_as_dict(x) for x in models])
     else:
         show_list(models, store, settings.model.bundle)
+        show_downloads(list_downloads(settings.service.state_dir))
 
 
 def show(
@@ -59,7 +60,7 @@ def show(
 def verify(
     word: Annotated[
         str | None,
-        typer.Argument(metavar="[ID|DIR]", help="Default: the model that the daemon runs.", show_default=False),
+        typer.Argument(metavar="ID|DIR", help="Default: the model that the daemon runs.", show_default=False),
     ] = None,
     config: Config = None,
     as_json: Json = False,

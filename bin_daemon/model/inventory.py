@@ -42,6 +42,16 @@ def list_bundles(store: Path) -> tuple[StoredModel, ...]:
     return tuple(_look(path, active, steps.get(path.name)) for path in _folders(store))
 
 
+def downloads_dir(state_dir: Path) -> Path:
+    """Where `bin-daemon model pull` keeps what it has not imported yet: a folder for each model and revision."""
+    return state_dir / "downloads"
+
+
+def list_downloads(state_dir: Path) -> tuple[tuple[Path, int], ...]:
+    """Folders of interrupted downloads, or of models that could not be imported, each with its bytes on disk."""
+    return tuple((x, _size_bytes(x)) for x in _folders(downloads_dir(state_dir)))
+
+
 def find_bundle(store: Path, word: str) -> Path:
     """The bundle that ``word`` means: its folder's name, its id, or the beginning of either when only one begins so.
 

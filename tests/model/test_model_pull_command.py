@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 from bin_daemon.cli.model import model_app
 from bin_daemon.cli.model_progress import progress
 from bin_daemon.errors import BinError, ConfigError, ModelError
 from bin_daemon.model.bundle import read_bundle
-from bin_daemon.model.hub import HubFile, default_revision
+from bin_daemon.model.hub import DEFAULT_ENDPOINT, DEFAULT_MODEL, HubFile, default_revision
 from bin_daemon.model.hub.pull import choose_weights, stated_licence
 from bin_daemon.model.store import active_bundle, models_dir
 from bin_daemon.model.taxonomy import labels265
@@ -102,7 +103,7 @@ def test_a_whole_run(run: Run, server: FakeHub, state: Path) -> None:
     (stored,) = models_dir(state).iterdir()
     metadata = read_bundle(stored).metadata
     assert f"imported: {stored}" in shown
-    assert f"next: bin-daemon model activate {stored}" in shown
+    assert f"next: bin-daemon model activate {stored} --config " in shown
     assert "licence of the model: Apache License 2.0" in shown
     assert metadata.licence == "Apache License 2.0"
     assert f"{server.base}/models/{MODEL}, revision v1.0.2, sha256 " in metadata.source
@@ -210,6 +211,24 @@ def test_default_revisions() -> None:
     """The card's for its model under both of its names; else the main branch, as the hub's client has it."""
     assert default_revision(MODEL) == default_revision(MODEL.replace("iic", "damo")) == "v1.0.2"
     assert default_revision("iic/other") == "master"
+
+
+def test_an_unfinished_download_is_listed(run: Run, server: FakeHub, state: Path, tmp_path: Path) -> None:
+    """It takes room, and goes on: `model list` says where it lies."""
+    server.files["pytorch_model.bin"] = b"not a checkpoint"
+    with pytest.raises(ModelError):
+        run("--weights", "pytorch_model.bin")
+    shown = CliRunner().invoke(model_app, ["list", "--config", str(tmp_path / "bin.toml")]).stdout
+    folder = state / "downloads" / f"{MODEL.replace('/', '--')}@v1.0.2"
+    assert f"in {folder}: bin-daemon model pull goes on" in shown
+    assert (folder / "pytorch_model.bin").exists()
+
+
+def test_the_command_line_and_the_hub_agree() -> None:
+    """The defaults in the help are written there twice, so that the help does not load the HTTP library."""
+    parameters = {x.name: x.default for x in typer.main.get_group(model_app).commands["pull"].params}
+    assert parameters["model_id"] == DEFAULT_MODEL
+    assert parameters["endpoint"] == DEFAULT_ENDPOINT
 
 
 def test_a_log_gets_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
