@@ -94,8 +94,9 @@ def test_selective_risk_by_hand() -> None:
     confidence, correct = np.array([0.5, 0.9, 0.7]), np.array([True, True, False])
     assert selective_risk(confidence, correct) == pytest.approx([0, 1 / 2, 1 / 3])
     assert aurc(confidence, correct) == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
-    shares, risks = zip(*risk_curve(confidence, correct), strict=True)
-    assert (shares, risks) == (pytest.approx((1 / 3, 2 / 3, 1.0)), pytest.approx((0.0, 0.5, 1 / 3)))
+    assert np.array(risk_curve(confidence, correct)) == pytest.approx(
+        np.array([(1 / 3, 0), (2 / 3, 1 / 2), (1, 1 / 3)])
+    )
     assert len(risk_curve(np.linspace(0, 1, 14_612), np.ones(14_612, dtype=bool))) == 100
 
 

@@ -91,15 +91,14 @@ def _namespace_allowed() -> Iterator[None]:
 
 
 def _wants_more(file: Path, error: Exception) -> ModelError:
-    """Refused by ``weights_only``: name what the pickle wanted to call."""
+    """Refused by ``weights_only``: name what the pickle wanted to call, in whatever words this torch says so."""
     text = str(error)
-    found = re.search(r"(?:GLOBAL|class|function) `?([A-Za-z_][\w.]*\.\w+)", text)
+    found = re.search(r"\bGLOBAL `?([A-Za-z_][\w.]*)|Unsupported class ([A-Za-z_][\w.]*)", text)
     if not found:
-        first = text.splitlines()[0].partition("WeightsUnpickler error:")[2] or text.splitlines()[0]
-        return ModelError(f"{file}: not a plain checkpoint: {first.strip()}", hint=AGAIN)
-    name = found[1]
+        said = text.rpartition("WeightsUnpickler error:")[2].strip().splitlines() or [type(error).__name__]
+        return ModelError(f"{file}: damaged, or more than weights: {said[0]}", hint=AGAIN)
     return ModelError(
-        f"{file}: refused: besides weights it wants {name}, which could run a program",
+        f"{file}: refused: besides weights it wants {found[1] or found[2]}, which could run a program",
         hint="where it was made and is trusted, save the weights alone: "
         "c = torch.load(FILE, weights_only=False); "
         'torch.save({"meta": {"CLASSES": [...]}, "state_dict": c["state_dict"]}, NEW)',
