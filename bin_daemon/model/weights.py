@@ -38,6 +38,7 @@ def write_weights(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> Non
     from safetensors.numpy import save_file
 
     save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, str(file))
+    file.chmod(0o644)  # safetensors makes it 0600: a bundle made by root must be readable by the daemon's own user
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
 

@@ -147,7 +147,10 @@ def _open(question: Question, settings: Settings) -> Classifier:
     path = question.model or settings.model.bundle or active_bundle(settings.service.state_dir)
     if path is None:
         path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
-    return open_classifier(path, engine=question.engine, threads=settings.model.threads)
+    use = settings.model
+    return open_classifier(
+        path, engine=question.engine, threads=use.threads, cores=use.cores, state_dir=settings.service.state_dir
+    )
 
 
 def _cost(settings: Settings) -> Cost:

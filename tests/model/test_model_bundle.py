@@ -43,6 +43,13 @@ def test_a_written_bundle_reads_back_the_same(plain_bundle: Path, tmp_path: Path
     )
 
 
+def test_another_user_can_read_a_written_bundle(plain_bundle: Path, tmp_path: Path) -> None:
+    """What root imports, the daemon's own user runs: folder and files are readable by everybody."""
+    write_bundle(tmp_path / "copy", read_metadata(plain_bundle), read_weights(plain_bundle / WEIGHTS_FILE))
+    modes = {x.name: x.stat().st_mode & 0o777 for x in (tmp_path / "copy", *(tmp_path / "copy").iterdir())}
+    assert modes == {"copy": 0o755, METADATA_FILE: 0o644, WEIGHTS_FILE: 0o644}
+
+
 def test_a_failed_write_leaves_the_old_bundle(bundle_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk while writing a new version: one error, the old version whole, no leftovers."""
     before = {file.name: file.read_bytes() for file in bundle_copy.iterdir()}
