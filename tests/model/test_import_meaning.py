@@ -17,7 +17,7 @@ from bin_daemon.model.taxonomy import labels265
 from tests.model import import_rig as rig
 
 NAMES = [x.label for x in labels265()[:4]]
-CARD = [
+CARD: list[dict[str, Any]] = [
     {"type": "LoadImageFromFile"},
     {"type": "Resize", "size": [256, -1], "backend": "pillow", "interpolation": "bicubic"},
     {"type": "CenterCrop", "crop_size": 224},
