@@ -41,7 +41,7 @@ def evaluate(
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave out list rows that point nowhere or repeat others.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="As model.engine in the config.")] = "auto",
+    engine: Annotated[str, typer.Option(help="As model.engine; auto: what the config says.")] = "auto",
     out: Annotated[
         Path | None,
         typer.Option(

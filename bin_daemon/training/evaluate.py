@@ -68,7 +68,8 @@ class Question:
     """auto: test, else val, else the only one."""
     labels: Path | None = None
     trays: bool = False
-    engine: str = "auto"
+    engine: str = AUTO
+    """auto: what the config says."""
     out: Path | None = None
     config: Path | None = None
     settings: Settings | None = field(default=None, repr=False)
@@ -148,8 +149,9 @@ def _open(question: Question, settings: Settings) -> Classifier:
     if path is None:
         path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
     use = settings.model
+    engine = use.engine if question.engine == AUTO else question.engine
     return open_classifier(
-        path, engine=question.engine, threads=use.threads, cores=use.cores, state_dir=settings.service.state_dir
+        path, engine=engine, threads=use.threads, cores=use.cores, state_dir=settings.service.state_dir
     )
 
 

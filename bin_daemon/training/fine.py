@@ -67,7 +67,14 @@ class FineMetrics:
             "support": int(self.support.sum()),
             "classes": [self._class(i, info) for i, info in enumerate(labels)],
             "confused": [
-                {"truth": labels[t].label, "said": labels[s].label, "times": n, "of": int(self.support[t])}
+                {
+                    "truth": labels[t].label,
+                    "truth_gloss": labels[t].gloss,
+                    "said": labels[s].label,
+                    "said_gloss": labels[s].gloss,
+                    "times": n,
+                    "of": int(self.support[t]),
+                }
                 for t, s, n in self.confused()
             ],
         }

@@ -276,3 +276,18 @@ def test_an_engine_s_nan_is_told(
     monkeypatch.setattr(engine, "logits", lambda batch: logits(batch) * float("nan"))
     with pytest.raises(ModelError, match="NaN"):
         evaluate_model(Question(colours, model=tmp_path), QuietScreen())
+
+
+def test_the_config_chooses_the_engine(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the bin runs is what is measured, unless --engine says otherwise."""
+    asked: list[str] = []
+
+    def open_it(_path: Path, *, engine: str, **_options: object) -> object:
+        asked.append(engine)
+        return colour_model(tmp_path)
+
+    monkeypatch.setattr("bin_daemon.training.evaluate.open_classifier", open_it)
+    settings = Settings(model=ModelSettings(bundle=tmp_path, engine="onnx-int8"))
+    for engine in ("auto", "torch"):
+        evaluate_model(Question(colours, settings=settings, engine=engine), QuietScreen())
+    assert asked == ["onnx-int8", "torch"]
