@@ -87,6 +87,7 @@ def worst_mistakes(found: Evaluation, count: int = MISTAKES) -> list[int]:
 
 def _mistakes(found: Evaluation) -> list[dict[str, Any]]:
     judged, shown = found.judged, []
+    glosses = {x.label: x.gloss for x in found.labels}
     for i in worst_mistakes(found):
         lid, said = int(judged.sorted.lid[i]), int(judged.sums[i].argmax())
         shown.append(
@@ -94,6 +95,7 @@ def _mistakes(found: Evaluation) -> list[dict[str, Any]]:
                 "file": f"{judged.pictures[i].path.parent.name}/{judged.pictures[i].path.name}",
                 "thumb": _thumbnail(judged.pictures[i].path),
                 "truth": judged.names[i],
+                "truth_gloss": glosses.get(judged.names[i], ""),
                 "truth_category": CATEGORIES[int(judged.truth[i])].value,
                 "said": found.labels[int(judged.said[i])].label,
                 "gloss": found.labels[int(judged.said[i])].gloss,

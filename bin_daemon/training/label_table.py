@@ -100,7 +100,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
-            f"{path}: {error}", hint="a CSV table in UTF-8 with the columns label and category"
+            f"{path}: {_reason(error)}", hint="a CSV table in UTF-8 with the columns label and category"
         ) from error
     return table
 
@@ -136,7 +136,7 @@ def _by_name_alone(root: Path, names: Sequence[str]) -> tuple[LabelRow, ...]:
     if names and all(n.lower() in known for n in names):
         return tuple(LabelRow(n.lower(), known[n.lower()]) for n in names)
     try:
-        return tuple(_national(n, str(root)) for n in names)
+        return tuple(_national(n, "the folder's name") for n in names)
     except ConfigError as error:
         raise ConfigError(f"{root}: neither {' nor '.join(TABLES)}, and {error}", hint=_HINT) from None
 
@@ -155,8 +155,10 @@ def _national(name: str, where: str) -> LabelRow:
 
     try:
         (info,) = find_labels([name])
-    except ModelError as error:
-        raise ConfigError(f"{where}: {error}", hint=error.hint or _HINT) from None
+    except ModelError:
+        raise ConfigError(
+            f"{where}: {name!r} is none of the 265 national labels and has none of their prefixes", hint=_HINT
+        ) from None
     return LabelRow(info.label, info.category, info.label265)
 
 
@@ -165,7 +167,7 @@ def _lines(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {error}", hint="a text file in UTF-8, one class name a line") from error
+        raise ConfigError(f"{file}: {_reason(error)}", hint="a text file in UTF-8, one class name a line") from error
     return [x.strip() for x in text.rstrip().splitlines()]
 
 
@@ -184,6 +186,10 @@ def _row(where: str, label: str, category: str, near: str) -> LabelRow:
     except ValueError as error:
         known = ", ".join(c.value for c in Category)
         raise ConfigError(f"{where}: label {label!r}: {error}", hint=f"category is one of {known}") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _some(names: Sequence[str], count: int = 5) -> str:
