@@ -11,7 +11,7 @@ import uuid_utils
 from bin_daemon.config import CameraSettings, Settings
 from bin_daemon.events import CommandQueue, Journal
 from bin_daemon.lids import SerialLids
-from bin_daemon.model.classify import Classifier, open_classifier
+from bin_daemon.model.classify import Classifier, open_as_configured
 from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
@@ -49,15 +49,7 @@ def make_parts(settings: Settings) -> Parts:
     lids = SerialLids(settings.controller, settings.lids)
     camera = _camera(settings.camera)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
-    classifier = open_classifier(
-        bundle,
-        engine=settings.model.engine,
-        threads=settings.model.threads,
-        cores=settings.model.cores,
-        state_dir=settings.service.state_dir,
-        overrides=settings.model.label_overrides,
-        on_export=_ask_for_patience,
-    )
+    classifier = open_as_configured(bundle, settings.model, settings.service.state_dir, _ask_for_patience)
     return Parts(
         boot_id=boot_id,
         camera=camera,

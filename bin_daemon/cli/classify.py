@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -40,10 +43,7 @@ def classify(
         bool, typer.Option("--together", help="All pictures show one item: one answer, and how far they agree.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, one a line.")] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Say which category and label the model sees in each picture.
 
@@ -106,31 +106,19 @@ class _Answers:
 
     def _show(self, about: dict[str, Any], title: str, verdict: Classification) -> None:
         if self._as_json:
-            _print_json(about | _as_dict(verdict))
+            print_json(about | _as_dict(verdict))
         else:
             _console().print(_as_table(title, verdict, self._glosses))
 
 
 def _open(settings: Settings, model: Path | None) -> Classifier:
-    import platformdirs
+    from bin_daemon.model.classify import open_as_configured
+    from bin_daemon.model.standin import bundle_or_standin
 
-    from bin_daemon.model.classify import open_classifier
-    from bin_daemon.model.standin import ensure_standin
-    from bin_daemon.model.store import active_bundle
-
-    path = model or settings.model.bundle or active_bundle(settings.service.state_dir)
-    if path is None:
-        path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
-    section = settings.model
-    overrides = {} if model else section.label_overrides  # another model may lack the labels of the site's rules
-    return open_classifier(
-        path,
-        engine=section.engine,
-        threads=section.threads,
-        cores=section.cores,
-        state_dir=settings.service.state_dir,
-        overrides=overrides,
-    )
+    use, state_dir = settings.model, settings.service.state_dir
+    if model:
+        use = use.model_copy(update={"label_overrides": {}})  # another model may lack the labels of the site's rules
+    return open_as_configured(bundle_or_standin(model, settings.model, state_dir), use, state_dir)
 
 
 def _as_dict(verdict: Classification) -> dict[str, Any]:
@@ -175,7 +163,7 @@ def _show_error(picture: Path, error: Exception, *, as_json: bool) -> None:
     hint = getattr(error, "hint", "")
     text = f"{error} ({hint})" if hint else str(error)
     if as_json:
-        _print_json({"path": str(picture), "error": text})
+        print_json({"path": str(picture), "error": text})
     else:
         _console(stderr=True).print(Text(text, "red"), soft_wrap=True)
 
@@ -184,9 +172,3 @@ def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import orjson
-
-    print(orjson.dumps(value).decode("utf-8"), flush=True)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     from bin_daemon.model.agreement import Agreement
     from bin_daemon.model.bundle import Bundle
@@ -44,10 +47,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: one JSON object on stdout.")] = False,
 ) -> None:
     """Make the file that an engine runs, and compare it with the exact network.
@@ -75,7 +75,7 @@ def export(
     with _progress(len(photos), quiet=as_json) as advance:
         facts, agreement = _EXPORTS[engine](bundle, photos, state_dir, advance)
     if as_json:
-        _print_json({"model": str(path), "engine": engine.value, **facts, "agreement": _as_dict(agreement)})
+        print_json({"model": str(path), "engine": engine.value, **facts, "agreement": _as_dict(agreement)})
     else:
         _tell(path, engine, facts, agreement)
 
@@ -156,9 +156,3 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
 
 def _as_dict(agreement: Agreement | None) -> dict[str, Any] | None:
     return None if agreement is None else agreement.model_dump() | {"drop_points": agreement.drop_points}
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import orjson
-
-    print(orjson.dumps(value).decode("utf-8"), flush=True)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     from bin_daemon.model.bundle import Bundle
     from bin_daemon.model.importing import Chosen
@@ -47,10 +50,7 @@ def import_(
         ),
     ] = False,
     licence: Annotated[str, typer.Option("--licence", help="Of the weights.")] = "unknown",
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Turn a ConvNeXt checkpoint of mmcls, mmpretrain, Facebook, timm or torchvision into a model bundle.
@@ -75,7 +75,7 @@ def import_(
         on_chosen=chosen.append,
     )
     if as_json:
-        _print_json({"path": str(bundle.path), **found(chosen[0], bundle)})
+        print_json({"path": str(bundle.path), **found(chosen[0], bundle)})
     else:
         show_import(chosen[0], bundle)
 
@@ -119,9 +119,3 @@ def show_import(chosen: Chosen, bundle: Bundle) -> None:
         print(f"{'note':9}  {note}")
     print(f"{'bundle':9}  {bundle.path}")
     print(f"next: bin-daemon classify --model {bundle.path} PHOTO.jpg; bin-daemon model activate {bundle.path}")
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import orjson
-
-    print(orjson.dumps(value).decode("utf-8"))

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,10 +27,7 @@ def labels(
         Path | None,
         typer.Option("--model", metavar="DIR", help="Model bundle. Default: the active one, else the 265 of the card."),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a label, one a line.")] = False,
 ) -> None:
     """List a model's labels: what may stand in model.label_overrides, and what the site's rules make of them."""
@@ -41,7 +41,7 @@ def labels(
     shown = range(len(infos)) if find is None else search(find, infos)
     if as_json:
         for i in shown:
-            _print_json(_as_dict(i, infos[i], rules))
+            print_json(_as_dict(i, infos[i], rules))
     else:
         _show(title, infos, list(shown), rules)
     if not shown:
@@ -90,9 +90,3 @@ def _show(title: str, infos: tuple[LabelInfo, ...], shown: list[int], rules: Map
     console = Console(highlight=False)
     console.print(table)
     console.print(f"{len(shown)} of {len(infos)} labels")
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import orjson
-
-    print(orjson.dumps(value).decode("utf-8"))

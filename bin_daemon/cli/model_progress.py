@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import orjson
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+from bin_daemon.cli.print_json import print_json
 
 if TYPE_CHECKING:
     from bin_daemon.model.hub import HubFile
@@ -74,7 +75,7 @@ class _JsonLines:
             return
         self._last_t_s = now_s
         event = {"event": "progress", "file": file.path, "bytes": there, "of": file.size_bytes}
-        print(orjson.dumps(event).decode(), flush=True)
+        print_json(event)
 
 
 class _Lines:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     from bin_daemon.config import Settings
     from bin_daemon.model.bundle import Bundle
@@ -44,10 +47,7 @@ def pull(
     ] = False,
     activate: Annotated[bool, typer.Option("--activate", help="Then make it the active model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: JSON lines on stdout, with progress.")] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Download a model from ModelScope, check it, and import it.
 
@@ -58,12 +58,14 @@ def pull(
     from bin_daemon.config import load_settings
     from bin_daemon.model.hub import Hub, default_revision
     from bin_daemon.model.hub import pull as download
+    from bin_daemon.model.importing import check_free
 
     if activate and (download_only or out):
         raise typer.BadParameter(
             "--activate goes with neither --download-only nor --out: the active model is in the store"
         )
-    _check_out(out, download_only=download_only)
+    if out is not None and not download_only:
+        check_free(out)  # before hundreds of megabytes come
     settings = load_settings(config)
     hub = Hub(model_id, revision or default_revision(model_id), endpoint)
     folder = _download_folder(model_id, hub.revision, out, settings, download_only=download_only)
@@ -94,16 +96,6 @@ def pull(
 def _config_words(config: Path | None) -> str:
     """The option again, for the next command."""
     return f" --config {config}" if config else ""
-
-
-def _check_out(out: Path | None, *, download_only: bool) -> None:
-    """Before hundreds of megabytes come: a bundle's folder must be new or empty, as `model import` has it."""
-    from bin_daemon.errors import ConfigError
-
-    if out is None or download_only or not out.exists():
-        return
-    if not out.is_dir() or any(out.iterdir()):
-        raise ConfigError(f"--out {out}: it exists and is not an empty folder", hint="name a new or empty folder")
 
 
 def _download_folder(
@@ -160,6 +152,7 @@ def _activate(bundle: Bundle, settings: Settings, *, as_json: bool) -> None:
 
 
 def _tell(event: dict[str, Any], text: str, *, as_json: bool) -> None:
-    import orjson
-
-    print(orjson.dumps(event).decode() if as_json else text, flush=True)
+    if as_json:
+        print_json(event)
+    else:
+        print(text, flush=True)

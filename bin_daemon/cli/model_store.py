@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+from bin_daemon.cli.print_json import print_json
+
 if TYPE_CHECKING:
     from bin_daemon.config import Settings
     from bin_daemon.model.inventory import StoredModel
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-]
 Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Then restart the running daemon, so that it takes this model now.")
@@ -23,7 +22,7 @@ Word = Annotated[str, typer.Argument(metavar="ID", help="Name or id in the store
 WordOrFolder = Annotated[str, typer.Argument(metavar="ID|DIR", help="Name or id in the store, or a bundle's folder.")]
 
 
-def list_models(config: Config = None, as_json: Json = False) -> None:
+def list_models(config: ConfigFile = None, as_json: Json = False) -> None:
     """List the models in the store: which is active, which a rollback goes to, which are damaged."""
     from bin_daemon.cli.model_show import show_downloads, show_list
     from bin_daemon.model.inventory import list_bundles, list_downloads
@@ -33,7 +32,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
     store = models_dir(settings.service.state_dir)
     models = list_bundles(store)
     if as_json:
-        _print_json([_as_dict(x) for x in models])
+        print_json([_as_dict(x) for x in models])
     else:
         show_list(models, store, settings.model.bundle)
         show_downloads(list_downloads(settings.service.state_dir))
@@ -42,7 +41,7 @@ def list_models(config: Config = None, as_json: Json = False) -> None:
 def show(
     word: WordOrFolder,
     labels: Annotated[bool, typer.Option("--labels", help="Each label with its index and category.")] = False,
-    config: Config = None,
+    config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """Show all that a bundle says about itself."""
@@ -52,7 +51,7 @@ def show(
     path = find_bundle_folder(word, _settings(config))
     metadata = read_metadata(path)
     if as_json:
-        _print_json({"path": str(path)} | metadata.model_dump(mode="json"))
+        print_json({"path": str(path)} | metadata.model_dump(mode="json"))
     else:
         show_bundle(path, metadata, labels=labels)
 
@@ -62,7 +61,7 @@ def verify(
         str | None,
         typer.Argument(metavar="ID|DIR", help="Default: the model that the daemon runs.", show_default=False),
     ] = None,
-    config: Config = None,
+    config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """Look closely at a bundle: every byte, every tensor, one run on the configured engine, the export against torch."""
@@ -81,7 +80,7 @@ def verify(
             show_check(check)
     sound = all(x.ok is not False for x in done)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "path": str(path),
                 "ok": sound,
@@ -92,7 +91,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def activate(word: WordOrFolder, restart: Restart = False, config: Config = None) -> None:
+def activate(word: WordOrFolder, restart: Restart = False, config: ConfigFile = None) -> None:
     """Make a model the active one: check it, copy it into the store, export it, run it once, then switch.
 
     A model that fails anywhere leaves the old one active.
@@ -110,7 +109,7 @@ def activate(word: WordOrFolder, restart: Restart = False, config: Config = None
     tell_daemon(settings, restart=restart)
 
 
-def rollback(restart: Restart = False, config: Config = None) -> None:
+def rollback(restart: Restart = False, config: ConfigFile = None) -> None:
     """Go back to the model that was active before. Again: one further back."""
     from bin_daemon.model.store import rollback as switch
 
@@ -127,7 +126,7 @@ def rollback(restart: Restart = False, config: Config = None) -> None:
 def remove(
     word: Word,
     force: Annotated[bool, typer.Option("--force", help="Also the one that a rollback would go to.")] = False,
-    config: Config = None,
+    config: ConfigFile = None,
 ) -> None:
     """Remove a model from the store; never the active one."""
     from bin_daemon.model.inventory import find_bundle
@@ -215,12 +214,6 @@ def _as_dict(model: StoredModel) -> dict[str, Any]:
         "created": metadata.created.isoformat() if metadata else None,
         "test_accuracy": test_accuracy(metadata) if metadata else None,
     }
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    print(orjson.dumps(value).decode(), flush=True)
 
 
 def _say(text: str, *, stderr: bool = False) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bin_daemon.cli.config_option import ConfigFile
+
 
 def run(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Config file; default /etc/bin-daemon/bin.toml where it exists."),
-    ] = None,
+    config: ConfigFile = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. --set camera.fps=10."),

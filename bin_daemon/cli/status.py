@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from bin_daemon.cli.print_json import print_json
+
 
 def status(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The running daemon's config file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Show what the running daemon says about itself; exit 1 when it has a fault of severity error."""
-    import orjson
-
     from bin_daemon.config import load_settings
     from bin_daemon.errors import UnreachableError
     from bin_daemon.service.control import ask
@@ -27,7 +27,7 @@ def status(
         )
     data = answer["data"]
     if as_json:
-        print(orjson.dumps(data).decode())
+        print_json(data)
     else:
         _show(data)
     if any(fault["severity"] == "error" for fault in data["state"]["faults"]):

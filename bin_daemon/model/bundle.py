@@ -7,7 +7,6 @@ An exported ``model.onnx`` lies beside them with its own sidecar (see `bin_daemo
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from pydantic import (
 from bin_daemon.domain import Category
 from bin_daemon.errors import ModelError
 from bin_daemon.model.architecture import ArchitectureInfo
+from bin_daemon.model.durable import sync, write_durably
 from bin_daemon.model.familiarity import Familiarity
 from bin_daemon.model.weights import check_finite, check_shapes, sha256_of, write_weights
 
@@ -214,26 +214,9 @@ def write_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, NDA
     return Bundle(path, filled)
 
 
-def write_durably(file: Path, content: bytes) -> None:
-    """Write and fsync; the caller renames and syncs the folder."""
-    with file.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the renames in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _swap(new: Path, path: Path) -> None:
     """Put ``new`` in the place of ``path``; a folder cannot be renamed over a full one, so the old steps aside."""
-    sync_folder(new)
+    sync(new)
     if path.exists():
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
         path.rename(aside)
@@ -241,7 +224,7 @@ def _swap(new: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         new.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def check_replaceable(path: Path) -> None:

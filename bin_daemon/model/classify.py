@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PilImage
 
+    from bin_daemon.config.settings import ModelSettings
     from bin_daemon.domain import Category, Placement
     from bin_daemon.model.bundle import Bundle
     from bin_daemon.model.engine import Engine
@@ -175,6 +176,24 @@ def open_classifier(
     CategorySums(bundle.metadata.labels, overrides)  # before the slow part
     opened = open_engine(bundle, engine, threads, cores=cores, state_dir=state_dir, on_export=on_export)
     return Classifier(opened, bundle, overrides, clock)
+
+
+def open_as_configured(
+    path: Path,
+    use: ModelSettings,
+    state_dir: Path,
+    on_export: Callable[[float], None] = lambda _longest_s: None,
+) -> Classifier:
+    """`open_classifier` with the site's engine, threads, cores and rules: whoever opens a model so sees what the daemon will."""
+    return open_classifier(
+        path,
+        engine=use.engine,
+        threads=use.threads,
+        cores=use.cores,
+        state_dir=state_dir,
+        overrides=use.label_overrides,
+        on_export=on_export,
+    )
 
 
 def _ms_since(began: float) -> float:

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import sync_folder, write_durably
+from bin_daemon.model.durable import sync, write_durably
 from bin_daemon.model.weights import sha256_of
 
 LIST_FILE = "sha256.json"
@@ -72,7 +72,7 @@ def seal(folder: Path) -> None:
     try:
         if not is_whole(folder):
             write_durably(folder / LIST_FILE, json.dumps(_digests(folder), indent=1).encode() + b"\n")
-            sync_folder(folder)
+            sync(folder)
     except OSError as error:
         raise ModelError(
             f"{folder}: {error.strerror}", hint="check free space and permissions of the state directory"

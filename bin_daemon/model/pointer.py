@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import sync_folder, write_durably
+from bin_daemon.model.durable import sync, write_durably
 
 POINTER_FILE = "active.json"
 HISTORY_MAX = 8
@@ -85,4 +85,4 @@ def _write(store: Path, pointer: Pointer) -> None:
     temporary = store / f".{POINTER_FILE}.{os.getpid()}"
     write_durably(temporary, pointer.model_dump_json(indent=1).encode() + b"\n")
     temporary.replace(store / POINTER_FILE)
-    sync_folder(store)
+    sync(store)

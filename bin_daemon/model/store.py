@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import METADATA_FILE, read_bundle, sync_folder, write_bundle
+from bin_daemon.model.bundle import METADATA_FILE, read_bundle, write_bundle
+from bin_daemon.model.durable import sync
 from bin_daemon.model.lock import locked
 from bin_daemon.model.pointer import NAME_PATTERN, POINTER_FILE, forget, point_back, point_to, read_pointer
 
@@ -70,7 +71,7 @@ def put(metadata: BundleMetadata, weights: Mapping[str, NDArray[np.generic]], st
         target = store / folder_name(written.metadata)
         if not _is_sound(target, store):
             written.path.rename(target)
-            sync_folder(store)
+            sync(store)
         return read_bundle(target)
 
 
@@ -185,9 +186,9 @@ def _stored(bundle: Bundle, store: Path) -> Bundle:
                 _copy(file, temporary / file.name)
         temporary.chmod(0o755)
         read_bundle(temporary)  # the copy may have met a bad disk
-        sync_folder(temporary)
+        sync(temporary)
         temporary.rename(target)
-        sync_folder(store)
+        sync(store)
     return read_bundle(target)
 
 
@@ -207,34 +208,20 @@ def _discard(path: Path, store: Path) -> None:
     """Renamed aside first: half of a bundle never bears its name."""
     aside = Path(tempfile.mkdtemp(prefix=OLD_PREFIX, dir=store))
     path.rename(aside / path.name)
-    sync_folder(store)
+    sync(store)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _warm_up(path: Path, state_dir: Path, settings: ModelSettings | None, on_export: Callable[[float], None]) -> None:
     """Open it exactly as the daemon will, site rules included, and judge a grey picture; exported where its engine needs that."""
     from bin_daemon.config.settings import ModelSettings
-    from bin_daemon.model.classify import open_classifier
+    from bin_daemon.model.classify import open_as_configured
 
-    use = settings or ModelSettings()
-    classifier = open_classifier(
-        path,
-        engine=use.engine,
-        threads=use.threads,
-        cores=use.cores,
-        state_dir=state_dir,
-        overrides=use.label_overrides,
-        on_export=on_export,
-    )
-    classifier.warm_up()
+    open_as_configured(path, settings or ModelSettings(), state_dir, on_export).warm_up()
 
 
 def _copy(source: Path, target: Path) -> None:
     """Content alone, readable for the daemon's user whatever the rights were on the stick it came from; synced."""
     shutil.copyfile(source, target)
     target.chmod(0o644)
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
 from bin_daemon.errors import ModelError
+from bin_daemon.model.durable import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,7 @@ def write_weights(file: Path, weights: Mapping[str, NDArray[np.generic]]) -> Non
 
     save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, str(file))
     file.chmod(0o644)  # safetensors makes it 0600: a bundle made by root must be readable by the daemon's own user
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+    sync(file)
 
 
 def read_weights(file: Path) -> dict[str, NDArray[np.generic]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import sync_folder
+from bin_daemon.model.durable import sync
 from bin_daemon.model.weights import sha256_of
 
 if TYPE_CHECKING:
@@ -131,11 +130,10 @@ def _write(folder: Path, save: Callable[[Path], None], name: Callable[[str], str
     partial = folder / f"new{PARTIAL}"
     try:
         save(partial)
-        with partial.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        sync(partial)
         path = folder / name(_digest(partial))
         partial.replace(path)
-        sync_folder(folder)
+        sync(folder)
     except OSError:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-import platformdirs
 
 from bin_daemon.config import load_settings
 from bin_daemon.config.settings import ModelSettings
 from bin_daemon.errors import ConfigError
 from bin_daemon.model.classify import open_classifier
 from bin_daemon.model.labels import CategorySums, probabilities
-from bin_daemon.model.standin import ensure_standin
-from bin_daemon.model.store import active_bundle
+from bin_daemon.model.standin import bundle_or_standin
 from bin_daemon.policy import DEFAULT_COST
 from bin_daemon.training.data import ALL, SPLITS, Picture, available, load, refuse_if_damaged
 from bin_daemon.training.evaluation import Evaluation, Judged
@@ -145,14 +143,10 @@ def _strangers(folder: Path | None) -> tuple[Picture, ...]:
 
 
 def _open(question: Question, settings: Settings) -> Classifier:
-    path = question.model or settings.model.bundle or active_bundle(settings.service.state_dir)
-    if path is None:
-        path = ensure_standin(platformdirs.user_cache_path("bin-daemon"))
-    use = settings.model
+    use, state_dir = settings.model, settings.service.state_dir
+    path = bundle_or_standin(question.model, use, state_dir)
     engine = use.engine if question.engine == AUTO else question.engine
-    return open_classifier(
-        path, engine=engine, threads=use.threads, cores=use.cores, state_dir=settings.service.state_dir
-    )
+    return open_classifier(path, engine=engine, threads=use.threads, cores=use.cores, state_dir=state_dir)
 
 
 def _cost(settings: Settings) -> Cost:

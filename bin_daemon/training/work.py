@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from bin_daemon.errors import BinError, ConfigError, UnreachableError
-from bin_daemon.model.bundle import write_durably
+from bin_daemon.model.durable import write_durably
 from bin_daemon.model.lock import locked
 from bin_daemon.training.checkpoint import KEPT, tidy, write_best, write_checkpoint
 

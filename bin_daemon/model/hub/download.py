@@ -17,7 +17,7 @@ import requests
 from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.bundle import sync_folder
+from bin_daemon.model.durable import sync
 from bin_daemon.model.hub.client import HTTP_NOTHING_THERE, HTTP_PARTIAL, Hub, HubFile
 from bin_daemon.model.weights import sha256_of
 
@@ -50,7 +50,7 @@ def fetch(hub: Hub, file: HubFile, folder: Path, on_bytes: OnBytes = lambda _: N
                 hint="the file was changed on the way or at the hub; try again, or another --revision",
             )
     part.replace(target)
-    sync_folder(folder)
+    sync(folder)
     return target
 
 

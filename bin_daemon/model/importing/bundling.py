@@ -59,7 +59,7 @@ def import_checkpoint(
         ConfigError: ``out`` is in use, or ``bundle_id`` is no id.
     """
     if out is not None:
-        _check_free(out)
+        check_free(out)
     checkpoint = read_checkpoint(path, norm_eps=norm_eps, card_preprocessing=card_preprocessing)
     chosen = _choose(checkpoint, labels)
     metadata = _describe(chosen, bundle_id, name, "; ".join(x for x in (source, checkpoint.source) if x), licence)
@@ -69,7 +69,8 @@ def import_checkpoint(
     return write_bundle(out, metadata, checkpoint.weights)
 
 
-def _check_free(out: Path) -> None:
+def check_free(out: Path) -> None:
+    """ConfigError when ``out`` is anything but a folder to be made, or an empty one."""
     try:
         taken = out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir())))
     except OSError as error:
