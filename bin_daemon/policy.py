@@ -116,16 +116,21 @@ class _Judgement:
 _Refusal = tuple[Reason, str]
 
 
+def full_cost(settings: PolicySettings) -> dict[Category, dict[Category, float]]:
+    """cost[TRUE][SORTED] for all pairs: the site's own price, else the built-in one; to be right costs nothing."""
+    return {
+        true: {to: 0.0 if to is true else settings.cost.get(true, {}).get(to, row.get(to, 0.0)) for to in Category}
+        for true, row in DEFAULT_COST.items()
+    }
+
+
 class Policy:
     """The rules of one bin. ``decide`` has no memory: the same question always gets the same answer."""
 
     def __init__(self, settings: PolicySettings, lids: Sequence[LidSettings]) -> None:
         self._settings = settings
         self._lids = tuple(lids)
-        self._cost = {
-            true: {to: 0.0 if to is true else settings.cost.get(true, {}).get(to, row.get(to, 0.0)) for to in Category}
-            for true, row in DEFAULT_COST.items()
-        }
+        self._cost = full_cost(settings)
 
     def decide(self, request: ItemRequest | ManualRequest, lids: LidsState, now_s: float) -> Decision:
         """Which lid opens, if any; ``now_s`` is on the same monotonic clock as `LidState.closed_t_s`. Never raises."""

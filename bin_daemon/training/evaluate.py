@@ -6,17 +6,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bin_daemon.config import load_settings
-from bin_daemon.config.settings import ModelSettings
 from bin_daemon.errors import ConfigError
 from bin_daemon.model.classify import open_classifier
+from bin_daemon.model.engine import KINDS
 from bin_daemon.model.labels import CategorySums, probabilities
 from bin_daemon.model.standin import bundle_or_standin
-from bin_daemon.policy import DEFAULT_COST
+from bin_daemon.policy import full_cost
 from bin_daemon.training.data import ALL, SPLITS, Picture, available, load, refuse_if_damaged
 from bin_daemon.training.evaluation import Evaluation, Judged
 from bin_daemon.training.fine import measure_fine
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from bin_daemon.training.metrics import Cost
     from bin_daemon.training.screen import Screen
 
-ENGINES: tuple[str, ...] = get_args(ModelSettings.model_fields["engine"].annotation)
 GPU_BATCH = 64
 """Inputs a run of a network on a GPU."""
 MAX_VIEWS = 32
@@ -115,8 +114,8 @@ def evaluate_model(question: Question, screen: Screen) -> Evaluation:
 def _check(question: Question) -> None:
     if question.split not in {AUTO, ALL, *SPLITS}:
         raise ConfigError(f"--split {question.split}: no such split", hint=f"one of {', '.join(SPLITS)}")
-    if question.engine not in ENGINES:
-        raise ConfigError(f"--engine {question.engine}: no such engine", hint=f"one of {', '.join(ENGINES)}")
+    if question.engine not in KINDS:
+        raise ConfigError(f"--engine {question.engine}: no such engine", hint=f"one of {', '.join(KINDS)}")
     if question.match not in MATCHES:
         raise ConfigError(f"--match {question.match}: no such way", hint=f"one of {', '.join(MATCHES)}")
     if not 1 <= question.views <= MAX_VIEWS:
@@ -147,12 +146,6 @@ def _open(question: Question, settings: Settings) -> Classifier:
     path = bundle_or_standin(question.model, use, state_dir)
     engine = use.engine if question.engine == AUTO else question.engine
     return open_classifier(path, engine=engine, threads=use.threads, cores=use.cores, state_dir=state_dir)
-
-
-def _cost(settings: Settings) -> Cost:
-    """The built-in matrix with the site's own prices in their places, as the policy has it."""
-    own = settings.policy.cost
-    return {true: {**row, **own.get(true, {})} for true, row in DEFAULT_COST.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +192,7 @@ class _Work:
         matched = match(data.labels, metadata.labels, self.question.match)
         labels = np.array([x.label_index for x in answers.pictures], dtype=np.int64)
         truth = _true_categories(data, matched, sums, metadata.labels)[labels]
-        cost = _cost(self.settings)
+        cost = full_cost(self.settings.policy)
         judged = self._judged(answers, labels, truth, sums, cost)
         place = matched.place[labels]
         known = place >= 0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CATEGORIES = tuple(Category)
 ECE_BINS = 15
 """Guo et al. 2017, On Calibration of Modern Neural Networks."""
+LEAST_PROBABILITY = 1e-12
+"""Keeps the logarithm finite."""
 CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 Cost = Mapping[Category, Mapping[Category, float]]
@@ -87,6 +89,11 @@ def measure(probs: NDArray[np.float64], truth: NDArray[np.int64], cost: Cost | N
         risk_coverage=risk_coverage(confidence, correct),
         cost=None if cost is None else expected_cost(probs, truth, cost),
     )
+
+
+def log_loss(probs: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood of the true column; probs N x C, truth N."""
+    return float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], LEAST_PROBABILITY)).mean())
 
 
 def confusion(truth: NDArray[np.int64], said: NDArray[np.int64], size: int) -> NDArray[np.int64]:

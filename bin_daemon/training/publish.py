@@ -16,7 +16,7 @@ from bin_daemon.model.familiarity import scores
 from bin_daemon.policy import DEFAULT_COST
 from bin_daemon.training.familiarity import fit_familiarity
 from bin_daemon.training.judge import Answers, category_probabilities
-from bin_daemon.training.metrics import CategoryMetrics, measure, top_k
+from bin_daemon.training.metrics import CategoryMetrics, log_loss, measure, top_k
 from bin_daemon.training.sorting import Doubt, sort_items
 from bin_daemon.training.temperature import fit_temperature
 
@@ -35,8 +35,6 @@ NOTE = (
     "val and test are photographs as they are; *_trays are the same photographs' items, cut out automatically (imperfectly) "
     "and laid on the simulated bin's tray. Nothing was measured on a real bin's camera."
 )
-LEAST_PROBABILITY = 1e-12
-"""Keeps the logarithm finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class Measured:
         for answers in self.answers.values():
             probs = category_probabilities(answers.logits, temperature, label_infos(data))
             truth = data.categories()[_labels(answers)]
-            losses.append(float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], LEAST_PROBABILITY)).mean()))
+            losses.append(log_loss(probs, truth))
         return float(np.mean(losses))
 
     def to_json(

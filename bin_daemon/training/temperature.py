@@ -9,14 +9,13 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from bin_daemon.model.labels import probabilities
+from bin_daemon.training.metrics import log_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BOUNDS = (0.05, 20.0)
 """Beyond lies a network that knows nothing, or val pictures that it was trained on."""
-LEAST_PROBABILITY = 1e-12
-"""Keeps the logarithm finite."""
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], categories: NDArray[np.int64]) -> float:
@@ -32,7 +31,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], cate
 
     def loss(log_temperature: float) -> float:
         sums = probabilities(logits, math.exp(log_temperature)) @ member
-        return float(-np.log(np.maximum(sums[np.arange(len(truth)), truth], LEAST_PROBABILITY)).mean())
+        return log_loss(sums, truth)
 
     found = minimize_scalar(loss, bounds=(math.log(BOUNDS[0]), math.log(BOUNDS[1])), method="bounded")
     return round(math.exp(float(found.x)), 3)

@@ -17,7 +17,7 @@ from bin_daemon.training.board import Board, open_board
 from bin_daemon.training.checkpoint import read_latest
 from bin_daemon.training.finetune import LOOK_EVERY, EpochResult, Finetuning, Validation
 from bin_daemon.training.judge import ask, category_probabilities
-from bin_daemon.training.metrics import measure, top_k
+from bin_daemon.training.metrics import log_loss, measure, top_k
 from bin_daemon.training.publish import label_infos
 from bin_daemon.training.ranks import Ranks
 from bin_daemon.training.recipe import differences
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from bin_daemon.training.run import Order
     from bin_daemon.training.screen import Advance, Screen
     from bin_daemon.training.start import Start
-
-LEAST_PROBABILITY = 1e-12
-"""Keeps the logarithm finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +188,7 @@ def judged(logits: NDArray[np.float32], labels: NDArray[np.int64], data: DataSet
     probs = category_probabilities(logits, 1.0, label_infos(data))
     truth = data.categories()[labels]
     found = measure(probs, truth)
-    loss = float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], LEAST_PROBABILITY)).mean())
+    loss = log_loss(probs, truth)
     pairs = [
         (p or 0.0, r) for p, r in zip(found.precision.values(), found.recall.values(), strict=True) if r is not None
     ]
