@@ -9,11 +9,13 @@ APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Time
 
 # libGL and glib: opencv-python. mosquitto: the demo's and the tests' real broker.
 SYSTEM_DEMO := mosquitto libgl1 libglib2.0-0
-# systemd: systemd-analyze and systemd-sysusers check the units.
-SYSTEM_TEST := $(SYSTEM_DEMO) systemd
+# avr-gcc and its library: the controller's image.
+SYSTEM_FIRMWARE := make gcc-avr avr-libc binutils-avr
+# systemd: systemd-analyze and systemd-sysusers check the units. gcc, simavr: the controller's two other bodies. clang: the fuzzers.
+SYSTEM_TEST := $(SYSTEM_DEMO) $(SYSTEM_FIRMWARE) systemd gcc libc6-dev libsimavr-dev libelf-dev avrdude clang libclang-rt-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean system-demo system-test
+.PHONY: help demo test check format bench firmware lock clean system-demo system-test system-firmware
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -36,6 +38,9 @@ check: ## Every check that CI makes: format, lint, types, import contracts, gene
 format: ## Format and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+firmware: system-firmware ## Build the controller's image: firmware_protocol/firmware/build/mega2560.hex
+	@$(MAKE) --no-print-directory -C firmware_protocol/firmware
 
 bench: $(VENV)/.test ## Measure speed and memory against peers: a table, then one JSON object
 	$(BIN)/python -m tests.benchmarks
@@ -63,6 +68,9 @@ endef
 
 system-demo:
 	$(call need,$(SYSTEM_DEMO))
+
+system-firmware:
+	$(call need,$(SYSTEM_FIRMWARE))
 
 system-test:
 	$(call need,$(SYSTEM_TEST))
