@@ -5,6 +5,7 @@ from __future__ import annotations
 from bin_daemon.config.loading import Loaded, load, load_settings
 from bin_daemon.config.settings import (
     BinSettings,
+    CalibrationSettings,
     CameraSettings,
     ControllerSettings,
     JournalSettings,
@@ -21,6 +22,7 @@ from bin_daemon.config.settings import (
 
 __all__ = [
     "BinSettings",
+    "CalibrationSettings",
     "CameraSettings",
     "ControllerSettings",
     "JournalSettings",

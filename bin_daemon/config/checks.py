@@ -84,6 +84,10 @@ def _lids(settings: Settings) -> Iterator[Finding]:
             )
     if not settings.lids:
         yield Finding(("lids",), "a bin needs at least one [[lids]] table")
+    for number in settings.calibration:
+        if number not in seen and seen:
+            text = f"there is no lid {number} in [[lids]]: this calibration is not used"
+            yield Finding(("calibration", str(number)), text, is_error=False)
 
 
 def _policy(settings: Settings) -> Iterator[Finding]:

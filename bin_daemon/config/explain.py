@@ -74,7 +74,7 @@ def _say(error: ErrorDetails, path: KeyPath) -> str:
         return f"not allowed here{got}. {info.description if info else ''}".rstrip()
     if kind in _PLAIN:
         return _PLAIN[kind].format(**error.get("ctx", {})) + got
-    return error["msg"].removeprefix("Value error, ") + got
+    return error["msg"].removeprefix("Value error, ") + ("" if isinstance(given, dict) else got)
 
 
 def _choice(path: KeyPath, error: ErrorDetails, given: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -38,14 +38,19 @@ def value_at(tree: Any, path: KeyPath) -> Any:
 
 
 def field_at(path: KeyPath) -> FieldInfo | None:
-    """The declaration of the key at ``path``; array indices are skipped. None for tables with free keys and unknown keys."""
+    """The declaration of the key at ``path``; array indices are skipped, and so are the names in a table of tables
+    (``calibration.1``). None for tables with free keys and unknown keys.
+    """
     model: type[BaseModel] | None = Settings
     found = None
+    is_name = False
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_name:
+            is_name = False
             continue
         found = model.model_fields.get(part) if model else None
         model = section_of(found) if found else None
+        is_name = found is not None and model is not None and get_origin(found.annotation) is dict
     return found
 
 

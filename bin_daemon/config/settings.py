@@ -5,10 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from bin_daemon.domain import Category
-from firmware_protocol.limits import HOLD_MAX_MS, HOLD_MIN_MS
+from firmware_protocol.limits import (
+    CAL_TRAVEL_MIN_US,
+    HOLD_MAX_MS,
+    HOLD_MIN_MS,
+    JAM_MAX_MA,
+    PULSE_MAX_US,
+    PULSE_MIN_US,
+)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Cost = Annotated[float, Field(ge=0.0, le=1000.0)]
@@ -193,6 +209,38 @@ class LidSettings(Section):
     full_mm: int | None = Field(None, ge=20, le=5000, description="Fill sensor reading of the full compartment, mm.")
 
 
+class CalibrationSettings(Section):
+    """One lid's servo, as `bin-daemon lid calibrate N` measured it; a table ``[calibration.N]``, N as printed on the bin."""
+
+    open_us: int = Field(ge=PULSE_MIN_US, le=PULSE_MAX_US, description="Servo pulse of the open lid, microseconds.")
+    closed_us: int = Field(ge=PULSE_MIN_US, le=PULSE_MAX_US, description="Servo pulse of the shut lid, microseconds.")
+    speed_us_per_20ms: int = Field(
+        20, ge=1, le=255, description="The pulse moves at most so many microseconds each 20 ms: how fast the lid goes."
+    )
+    jam_ma: int = Field(
+        900, ge=0, le=JAM_MAX_MA, description="A servo that draws more than this, mA, is jammed; 0: not watched."
+    )
+    uid: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{12})?$",
+        description="Controller board on which this was measured, 12 hexadecimal digits; empty: written by hand.",
+    )
+    measured: str = Field(
+        "", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Day of the measurement, as 2026-11-24; for people."
+    )
+
+    @model_validator(mode="after")
+    def _travels(self) -> CalibrationSettings:
+        if abs(self.open_us - self.closed_us) < CAL_TRAVEL_MIN_US:
+            raise ValueError(
+                f"open_us and closed_us must lie at least {CAL_TRAVEL_MIN_US} apart ({self.open_us}, {self.closed_us})"
+            )
+        return self
+
+
+LidNumber = Annotated[int, Field(ge=1, le=16)]
+
+
 class ControllerSettings(Section):
     """The servo controller's serial line."""
 
@@ -274,6 +322,11 @@ class Settings(Section):
         LidSettings(lid=2, category=Category.KITCHEN),
         LidSettings(lid=3, category=Category.HAZARDOUS),
         LidSettings(lid=4, category=Category.OTHER),
+    )
+    calibration: dict[LidNumber, CalibrationSettings] = Field(
+        default_factory=dict,
+        description="Servo calibration by lid number; left out: what the controller board has stored. Written by `bin-daemon lid "
+        "calibrate N` into conf.d/50-calibration.toml.",
     )
     controller: ControllerSettings = ControllerSettings()
     mqtt: MqttSettings = MqttSettings()
