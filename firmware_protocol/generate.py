@@ -1,6 +1,6 @@
-"""Makes SPEC.md's tables and vectors.json from the code: ``python -m firmware_protocol.generate [--check]``.
+"""Makes SPEC.md's tables, vectors.json and firmware/protocol.h from the code: ``python -m firmware_protocol.generate [--check]``.
 
-``--check`` writes nothing and exits 1 when a file is stale. The C header will be one more entry of `generated`.
+``--check`` writes nothing and exits 1 when a file is stale.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from firmware_protocol import limits
 from firmware_protocol import messages as m
-from firmware_protocol.messages import LidTelemetry, Message, Wire, wire_fields
+from firmware_protocol.c_header import protocol_h
+from firmware_protocol.messages import LidTelemetry, Message, Wire, wire_offsets
 from firmware_protocol.vectors import vectors_json
 
 FOLDER = Path(__file__).parent
 _TYPES = {"B": "u8", "b": "i8", "H": "u16", "I": "u32", "6s": "6 B"}
-_SIZES = {"B": 1, "b": 1, "H": 2, "I": 4, "6s": 6}
 _ENUMS = (
     m.Code,
     m.EventKind,
@@ -38,7 +38,8 @@ def generated(folder: Path = FOLDER) -> dict[Path, str]:
     text = spec.read_text(encoding="utf-8")
     for name, made in (("messages", _messages()), ("values", _values()), ("limits", _limits())):
         text = _put(text, name, made)
-    return {spec: text, folder / "vectors.json": vectors_json()}
+    header = folder / "firmware" / "protocol.h"
+    return {spec: text, folder / "vectors.json": vectors_json(), header: protocol_h((m.Type, m.Cmd, *_ENUMS))}
 
 
 def _put(text: str, name: str, made: str) -> str:
@@ -55,15 +56,13 @@ def _messages() -> str:
 
 def _message(cls: type[Message]) -> str:
     first_line = (cls.__doc__ or "").strip().splitlines()[0]
-    title, offset, rows = "Lid slot, 8 bytes", 0, list[str]()
+    title, rows = f"Lid slot, {cls.size()} bytes", list[str]()
     if cls is not LidTelemetry:
         ids = f"type 0x{cls.TYPE:02X}" + ("" if cls.CMD is None else f", command {int(cls.CMD)}")
         title = f"{cls.__name__}: {ids}, payload {cls.size()} bytes"
         if cls.CMD is not None:
-            offset, rows = 1, [f"| 0 | u8 | command | {int(cls.CMD)} |"]
-    for name, wire in wire_fields(cls):
-        rows.append(f"| {offset} | {_type(wire)} | {name} | {_text(wire)} |")
-        offset += _size(wire)
+            rows = [f"| 0 | u8 | command | {int(cls.CMD)} |"]
+    rows += (f"| {at} | {_type(wire)} | {name} | {_text(wire)} |" for name, wire, at in wire_offsets(cls))
     head = [f"#### {title}", "", first_line, "", "| offset | type | field | meaning |", "|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
@@ -74,12 +73,6 @@ def _type(wire: Wire | None) -> str:
 
 def _text(wire: Wire | None) -> str:
     return "see the lid slot at the end" if wire is None else wire.text
-
-
-def _size(wire: Wire | None) -> int:
-    if wire is not None:
-        return _SIZES[wire.fmt]
-    return m.SLOTS * sum(_SIZES[inner.fmt] for _, inner in wire_fields(LidTelemetry) if inner is not None)
 
 
 def _values() -> str:

@@ -236,6 +236,14 @@ def wire_fields(cls: type[Message]) -> tuple[tuple[str, Wire | None], ...]:
     return _FIELDS[cls]
 
 
+def wire_offsets(cls: type[Message]) -> Iterator[tuple[str, Wire | None, int]]:
+    """Name, `Wire` and offset in the payload of each field, in wire order."""
+    offset = 0 if cls.CMD is None else 1
+    for name, wire in wire_fields(cls):
+        yield name, wire, offset
+        offset += struct.calcsize("<" + (SLOTS * _format(LidTelemetry) if wire is None else wire.fmt))
+
+
 def _read_fields(cls: type[Message]) -> tuple[tuple[str, Wire | None], ...]:
     hints = get_type_hints(cls, include_extras=True)
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # every subclass is a dataclass
@@ -556,7 +564,7 @@ MESSAGES: tuple[type[Message], ...] = (
 _FIELDS: dict[type[Message], tuple[tuple[str, Wire | None], ...]] = {
     m: _read_fields(m) for m in (*MESSAGES, LidTelemetry)
 }
-_LAYOUTS = {m: struct.Struct("<" + _format(m)) for m in MESSAGES}
+_LAYOUTS = {m: struct.Struct("<" + _format(m)) for m in _FIELDS}
 _BY_ID: dict[tuple[int, int | None], type[Message]] = {(m.TYPE, m.CMD): m for m in MESSAGES}
 _WITH_CMD = (Type.CMD, Type.DIAG)
 _HEADER = struct.Struct("<BBHH")

@@ -17,13 +17,21 @@ from firmware_protocol import limits as lim
 from firmware_protocol import messages as msg
 from firmware_protocol.framing import Decoder, Encoder, Errors
 from firmware_protocol.hal import Hal, LidMotion, Motion
-from firmware_protocol.lid_core import MOVING, Lid, LidCore, Verdict, calibration_fits, default_calibration
+from firmware_protocol.lid_core import (
+    EVENT_VALUE_MAX,
+    MOVING,
+    Lid,
+    LidCore,
+    Verdict,
+    calibration_fits,
+    default_calibration,
+)
 from firmware_protocol.limits import since
 from firmware_protocol.messages import Caps, Code, ControllerState, EventKind, Frame, LidPhase, ResetCause, Stop
+from firmware_protocol.version import FIRMWARE
 
-__all__ = ["FIRMWARE", "SIM_CAPS", "Hal", "LidMotion", "Motion", "ReferenceController", "Survivor"]
+__all__ = ["SIM_CAPS", "Hal", "LidMotion", "Motion", "ReferenceController", "Survivor"]
 
-FIRMWARE = (1, 0, 0)
 SIM_CAPS = Caps.LIMIT_SWITCHES | Caps.CURRENT_SENSE | Caps.ULTRASONIC_FILL | Caps.PINCH | Caps.ESTOP_SENSE
 SIM_CAPS |= Caps.SUPPLY_SENSE | Caps.INDICATOR
 """What the simulated board has; no bootloader, no position feedback."""
@@ -157,7 +165,8 @@ class ReferenceController:
         if not self.core.host_alive or since(self._now_ms, self._heard_ms) <= lim.HOST_SILENCE_MS:
             return
         self.core.host_alive = False
-        self._report(EventKind.HOST_LOST, msg.NO_LID, 0, since(self._now_ms, self._heard_ms))
+        silence_ms = since(self._now_ms, self._heard_ms)
+        self._report(EventKind.HOST_LOST, msg.NO_LID, 0, min(silence_ms, EVENT_VALUE_MAX))
         self.core.close_all(self._now_ms)
 
     # ---- frames -----------------------------------------------------------------------------------------------------

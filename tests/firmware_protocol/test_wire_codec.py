@@ -179,15 +179,20 @@ def test_generated_files_are_fresh() -> None:
 
 
 def test_a_stale_file_is_found(tmp_path: Path) -> None:
-    """One changed number in either file is named; a lost marker is an error."""
+    """One changed number in any file is named; a lost marker is an error."""
+    (tmp_path / "firmware").mkdir()
     for path, text in generate.generated().items():
-        (tmp_path / path.name).write_text(text, encoding="utf-8")
+        (tmp_path / path.relative_to(FOLDER)).write_text(text, encoding="utf-8")
     assert generate.stale(tmp_path) == []
-    for name, old, new in (("SPEC.md", "payload 26 bytes", "payload 27 bytes"), ("vectors.json", "54862", "54863")):
+    for name, old, new in (
+        ("SPEC.md", "payload 26 bytes", "payload 27 bytes"),
+        ("vectors.json", "54862", "54863"),
+        ("firmware/protocol.h", "BIN_SIZE_HELLO_ACK 26u", "BIN_SIZE_HELLO_ACK 27u"),
+    ):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert old in text
         (tmp_path / name).write_text(text.replace(old, new), encoding="utf-8")
-    assert {p.name for p in generate.stale(tmp_path)} == {"SPEC.md", "vectors.json"}
+    assert {p.name for p in generate.stale(tmp_path)} == {"SPEC.md", "vectors.json", "protocol.h"}
     (tmp_path / "SPEC.md").write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="generated: messages"):
         generate.stale(tmp_path)

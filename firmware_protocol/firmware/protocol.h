@@ -1,0 +1,325 @@
+/* Made from messages.py, limits.py, framing.py and version.py by `python -m firmware_protocol.generate`: do not edit.
+ * SPEC.md tells what it means. Where a define ends in u it is an unsigned int, which may have 16 bits. */
+#ifndef BIN_PROTOCOL_H
+#define BIN_PROTOCOL_H
+
+#include <stdint.h>
+
+/* Versions. */
+#define BIN_FW_MAJOR 1u
+#define BIN_FW_MINOR 0u
+#define BIN_FW_PATCH 0u
+#define BIN_PROTO_MAJOR 1u
+#define BIN_PROTO_MINOR 0u
+
+/* The frame. */
+#define BIN_HEADER_SIZE 6u
+#define BIN_CRC_SIZE 2u
+#define BIN_BODY_MAX 60u
+#define BIN_WIRE_MAX 62u
+#define BIN_RETRANSMIT 1u
+#define BIN_RESERVED_BITS 14u
+#define BIN_MAX_LIDS 16u
+#define BIN_SLOTS 4u
+#define BIN_NO_LID 255u
+#define BIN_MAGIC 0x4E454F42UL
+
+/* The device's own limits: ms, us, mV, mA. */
+#define BIN_HOST_SILENCE_MS 2000u
+#define BIN_STAGGER_MS 300u
+#define BIN_REST_MS 1000u
+#define BIN_OPENS_MAX 20u
+#define BIN_OPENS_WINDOW_MS 60000u
+#define BIN_HOLD_MIN_MS 1000u
+#define BIN_HOLD_MAX_MS 10000u
+#define BIN_REVERSED_HOLD_MS 2000u
+#define BIN_HALTED_HOLD_MS 2000u
+#define BIN_REVERSALS_MAX 3u
+#define BIN_JAM_MS 80u
+#define BIN_INRUSH_MS 150u
+#define BIN_SETTLE_MS 250u
+#define BIN_TRAVEL_SLACK_MS 1000u
+#define BIN_DETACH_MS 300u
+#define BIN_STEP_MS 20u
+#define BIN_VIN_MIN_MV 4500u
+#define BIN_VSERVO_MIN_MV 4600u
+#define BIN_CALIBRATING_MS 30000u
+#define BIN_PULSE_MIN_US 500u
+#define BIN_PULSE_MAX_US 2500u
+#define BIN_CAL_TRAVEL_MIN_US 100u
+#define BIN_JAM_MAX_MA 5000u
+#define BIN_EVENT_RING 8u
+#define BIN_EVENT_REPEAT_MS 200u
+#define BIN_TELEMETRY_MOVING_MS 100u
+#define BIN_TELEMETRY_MIN_MS 50u
+#define BIN_TELEMETRY_MAX_MS 10000u
+#define BIN_ACTION_RING 8u
+
+enum bin_type {
+    BIN_TYPE_HELLO = 1,
+    BIN_TYPE_CMD = 2,
+    BIN_TYPE_PING = 3,
+    BIN_TYPE_HELLO_ACK = 129,
+    BIN_TYPE_RESULT = 130,
+    BIN_TYPE_EVENT = 131,
+    BIN_TYPE_TELEMETRY = 132,
+    BIN_TYPE_BOOT = 133,
+    BIN_TYPE_PONG = 134,
+    BIN_TYPE_DIAG = 135,
+    BIN_TYPE_TELEMETRY_MORE = 136
+};
+
+enum bin_cmd {
+    BIN_CMD_OPEN = 10,
+    BIN_CMD_CLOSE = 11,
+    BIN_CMD_STOP = 12,
+    BIN_CMD_STOP_LATCH = 13,
+    BIN_CMD_STOP_CLEAR = 14,
+    BIN_CMD_JOG = 15,
+    BIN_CMD_CALIBRATE = 16,
+    BIN_CMD_SET_CAL = 20,
+    BIN_CMD_GET_CAL = 21,
+    BIN_CMD_SET_TELEMETRY = 22,
+    BIN_CMD_INDICATE = 24,
+    BIN_CMD_REBOOT = 30,
+    BIN_CMD_ENTER_BOOTLOADER = 31
+};
+
+enum bin_code {
+    BIN_CODE_OK_ACCEPTED = 0,
+    BIN_CODE_DUPLICATE = 1,
+    BIN_CODE_NO_SESSION = 16,
+    BIN_CODE_BAD_SEQ = 17,
+    BIN_CODE_BAD_ARG = 18,
+    BIN_CODE_BUSY = 19,
+    BIN_CODE_RATE_LIMIT = 20,
+    BIN_CODE_STOPPED = 21,
+    BIN_CODE_FAULT_LATCHED = 22,
+    BIN_CODE_LOW_VOLTAGE = 23,
+    BIN_CODE_UNSUPPORTED = 24,
+    BIN_CODE_TOO_OLD = 25
+};
+
+enum bin_event_kind {
+    BIN_EVENT_KIND_OPENED = 1,
+    BIN_EVENT_KIND_CLOSED = 2,
+    BIN_EVENT_KIND_JAM = 3,
+    BIN_EVENT_KIND_PINCH_REVERSED = 4,
+    BIN_EVENT_KIND_TIMEOUT = 5,
+    BIN_EVENT_KIND_HOST_LOST = 6,
+    BIN_EVENT_KIND_STOP_PRESSED = 7,
+    BIN_EVENT_KIND_CAL_SAVED = 8
+};
+
+enum bin_reset_cause {
+    BIN_RESET_CAUSE_POWER_ON = 1,
+    BIN_RESET_CAUSE_EXTERNAL = 2,
+    BIN_RESET_CAUSE_BROWN_OUT = 4,
+    BIN_RESET_CAUSE_WATCHDOG = 8
+};
+
+enum bin_caps {
+    BIN_CAPS_LIMIT_SWITCHES = 1,
+    BIN_CAPS_CURRENT_SENSE = 2,
+    BIN_CAPS_ULTRASONIC_FILL = 4,
+    BIN_CAPS_PINCH = 8,
+    BIN_CAPS_ESTOP_SENSE = 16,
+    BIN_CAPS_SUPPLY_SENSE = 32,
+    BIN_CAPS_BOOTLOADER = 64,
+    BIN_CAPS_POSITION_FEEDBACK = 128,
+    BIN_CAPS_INDICATOR = 256
+};
+
+enum bin_lid_phase {
+    BIN_LID_PHASE_UNKNOWN = 0,
+    BIN_LID_PHASE_CLOSED = 1,
+    BIN_LID_PHASE_WAITING = 2,
+    BIN_LID_PHASE_OPENING = 3,
+    BIN_LID_PHASE_OPEN = 4,
+    BIN_LID_PHASE_CLOSING = 5,
+    BIN_LID_PHASE_REVERSING = 6,
+    BIN_LID_PHASE_HALTED = 7,
+    BIN_LID_PHASE_FAULT = 8,
+    BIN_LID_PHASE_HOMING = 9,
+    BIN_LID_PHASE_JOGGING = 10,
+    BIN_LID_PHASE_ABSENT = 255
+};
+
+enum bin_controller_state {
+    BIN_CONTROLLER_STATE_IDLE = 0,
+    BIN_CONTROLLER_STATE_MOVING = 1,
+    BIN_CONTROLLER_STATE_HOMING = 2,
+    BIN_CONTROLLER_STATE_CALIBRATING = 3,
+    BIN_CONTROLLER_STATE_NO_HOST = 4,
+    BIN_CONTROLLER_STATE_FAULT = 5,
+    BIN_CONTROLLER_STATE_STOPPED = 6
+};
+
+enum bin_stop {
+    BIN_STOP_MUSHROOM = 1,
+    BIN_STOP_LATCH = 2
+};
+
+enum bin_limits {
+    BIN_LIMITS_CLOSED = 1,
+    BIN_LIMITS_OPEN = 2
+};
+
+enum bin_pattern {
+    BIN_PATTERN_OFF = 0,
+    BIN_PATTERN_ACCEPTED = 1,
+    BIN_PATTERN_UNSURE = 2,
+    BIN_PATTERN_FULL = 3,
+    BIN_PATTERN_WAIT = 4,
+    BIN_PATTERN_FAULT = 5
+};
+
+enum bin_timeout_reason {
+    BIN_TIMEOUT_REASON_NOT_STARTED = 1,
+    BIN_TIMEOUT_REASON_TRAVEL = 2
+};
+
+/* Payload sizes, and offsets of the fields in their payload. */
+#define BIN_SIZE_HELLO 4u
+#define BIN_AT_HELLO_HOST_MAJOR 0u
+#define BIN_AT_HELLO_HOST_MINOR 1u
+#define BIN_AT_HELLO_TELEMETRY_MS 2u
+#define BIN_SIZE_OPEN 10u
+#define BIN_AT_OPEN_LID 1u
+#define BIN_AT_OPEN_ACTION_ID 2u
+#define BIN_AT_OPEN_HOLD_MS 6u
+#define BIN_AT_OPEN_START_WITHIN_MS 8u
+#define BIN_SIZE_CLOSE 6u
+#define BIN_AT_CLOSE_LID 1u
+#define BIN_AT_CLOSE_ACTION_ID 2u
+#define BIN_SIZE_STOP_NOW 1u
+#define BIN_SIZE_STOP_LATCH 1u
+#define BIN_SIZE_STOP_CLEAR 5u
+#define BIN_AT_STOP_CLEAR_MAGIC 1u
+#define BIN_SIZE_JOG 4u
+#define BIN_AT_JOG_LID 1u
+#define BIN_AT_JOG_PULSE_US 2u
+#define BIN_SIZE_CALIBRATE 2u
+#define BIN_AT_CALIBRATE_ON 1u
+#define BIN_SIZE_SET_CAL 9u
+#define BIN_AT_SET_CAL_LID 1u
+#define BIN_AT_SET_CAL_OPEN_US 2u
+#define BIN_AT_SET_CAL_CLOSED_US 4u
+#define BIN_AT_SET_CAL_SPEED_US_PER_20MS 6u
+#define BIN_AT_SET_CAL_JAM_MA 7u
+#define BIN_SIZE_GET_CAL 2u
+#define BIN_AT_GET_CAL_LID 1u
+#define BIN_SIZE_SET_TELEMETRY 3u
+#define BIN_AT_SET_TELEMETRY_PERIOD_MS 1u
+#define BIN_SIZE_INDICATE 4u
+#define BIN_AT_INDICATE_PATTERN 1u
+#define BIN_AT_INDICATE_DURATION_MS 2u
+#define BIN_SIZE_REBOOT 5u
+#define BIN_AT_REBOOT_MAGIC 1u
+#define BIN_SIZE_ENTER_BOOTLOADER 5u
+#define BIN_AT_ENTER_BOOTLOADER_MAGIC 1u
+#define BIN_SIZE_PING 6u
+#define BIN_AT_PING_HOST_MS 0u
+#define BIN_AT_PING_LAST_EVENT_SEQ 4u
+#define BIN_SIZE_HELLO_ACK 26u
+#define BIN_AT_HELLO_ACK_PROTO_MAJOR 0u
+#define BIN_AT_HELLO_ACK_PROTO_MINOR 1u
+#define BIN_AT_HELLO_ACK_FW_MAJOR 2u
+#define BIN_AT_HELLO_ACK_FW_MINOR 3u
+#define BIN_AT_HELLO_ACK_FW_PATCH 4u
+#define BIN_AT_HELLO_ACK_GIT 5u
+#define BIN_AT_HELLO_ACK_BOARD 9u
+#define BIN_AT_HELLO_ACK_UID 10u
+#define BIN_AT_HELLO_ACK_CAPS 16u
+#define BIN_AT_HELLO_ACK_LIDS 20u
+#define BIN_AT_HELLO_ACK_RESET_CAUSE 21u
+#define BIN_AT_HELLO_ACK_LAST_ACTION_ID 22u
+#define BIN_SIZE_RESULT 3u
+#define BIN_AT_RESULT_CODE 0u
+#define BIN_AT_RESULT_DETAIL 1u
+#define BIN_SIZE_EVENT 10u
+#define BIN_AT_EVENT_EVENT_SEQ 0u
+#define BIN_AT_EVENT_KIND 2u
+#define BIN_AT_EVENT_LID 3u
+#define BIN_AT_EVENT_ACTION_ID 4u
+#define BIN_AT_EVENT_VALUE 8u
+#define BIN_SIZE_TELEMETRY 48u
+#define BIN_AT_TELEMETRY_UPTIME_MS 0u
+#define BIN_AT_TELEMETRY_STATE 4u
+#define BIN_AT_TELEMETRY_STOP 5u
+#define BIN_AT_TELEMETRY_VIN_MV 6u
+#define BIN_AT_TELEMETRY_VSERVO_MV 8u
+#define BIN_AT_TELEMETRY_SLOTS 10u
+#define BIN_AT_TELEMETRY_PINCH 42u
+#define BIN_AT_TELEMETRY_TEMP_C 43u
+#define BIN_AT_TELEMETRY_CRC_ERRORS 44u
+#define BIN_AT_TELEMETRY_LENGTH_ERRORS 45u
+#define BIN_AT_TELEMETRY_SEQ_ERRORS 46u
+#define BIN_AT_TELEMETRY_OVERRUNS 47u
+#define BIN_SIZE_BOOT 8u
+#define BIN_AT_BOOT_FW_MAJOR 0u
+#define BIN_AT_BOOT_FW_MINOR 1u
+#define BIN_AT_BOOT_FW_PATCH 2u
+#define BIN_AT_BOOT_RESET_CAUSE 3u
+#define BIN_AT_BOOT_LAST_ACTION_ID 4u
+#define BIN_SIZE_PONG 8u
+#define BIN_AT_PONG_HOST_MS 0u
+#define BIN_AT_PONG_UPTIME_MS 4u
+#define BIN_SIZE_CALIBRATION 9u
+#define BIN_AT_CALIBRATION_LID 1u
+#define BIN_AT_CALIBRATION_OPEN_US 2u
+#define BIN_AT_CALIBRATION_CLOSED_US 4u
+#define BIN_AT_CALIBRATION_SPEED_US_PER_20MS 6u
+#define BIN_AT_CALIBRATION_JAM_MA 7u
+#define BIN_SIZE_TELEMETRY_MORE 34u
+#define BIN_AT_TELEMETRY_MORE_FIRST_LID 0u
+#define BIN_AT_TELEMETRY_MORE_SLOTS 1u
+#define BIN_AT_TELEMETRY_MORE_PINCH 33u
+#define BIN_SIZE_LID_TELEMETRY 8u
+#define BIN_AT_LID_TELEMETRY_STATE 0u
+#define BIN_AT_LID_TELEMETRY_POS_US 1u
+#define BIN_AT_LID_TELEMETRY_LIMITS 3u
+#define BIN_AT_LID_TELEMETRY_CURRENT_MA 4u
+#define BIN_AT_LID_TELEMETRY_FILL_MM 6u
+
+/* Exact payload length of the message that a frame of this type carries; `command` is the first byte of its payload and
+ * counts only for CMD and DIAG. 0 = there is no such message. */
+static inline uint8_t bin_payload_size(uint8_t type, uint8_t command)
+{
+    switch (type) {
+    case BIN_TYPE_HELLO: return BIN_SIZE_HELLO;
+    case BIN_TYPE_PING: return BIN_SIZE_PING;
+    case BIN_TYPE_HELLO_ACK: return BIN_SIZE_HELLO_ACK;
+    case BIN_TYPE_RESULT: return BIN_SIZE_RESULT;
+    case BIN_TYPE_EVENT: return BIN_SIZE_EVENT;
+    case BIN_TYPE_TELEMETRY: return BIN_SIZE_TELEMETRY;
+    case BIN_TYPE_BOOT: return BIN_SIZE_BOOT;
+    case BIN_TYPE_PONG: return BIN_SIZE_PONG;
+    case BIN_TYPE_TELEMETRY_MORE: return BIN_SIZE_TELEMETRY_MORE;
+    case BIN_TYPE_CMD:
+        switch (command) {
+        case BIN_CMD_OPEN: return BIN_SIZE_OPEN;
+        case BIN_CMD_CLOSE: return BIN_SIZE_CLOSE;
+        case BIN_CMD_STOP: return BIN_SIZE_STOP_NOW;
+        case BIN_CMD_STOP_LATCH: return BIN_SIZE_STOP_LATCH;
+        case BIN_CMD_STOP_CLEAR: return BIN_SIZE_STOP_CLEAR;
+        case BIN_CMD_JOG: return BIN_SIZE_JOG;
+        case BIN_CMD_CALIBRATE: return BIN_SIZE_CALIBRATE;
+        case BIN_CMD_SET_CAL: return BIN_SIZE_SET_CAL;
+        case BIN_CMD_GET_CAL: return BIN_SIZE_GET_CAL;
+        case BIN_CMD_SET_TELEMETRY: return BIN_SIZE_SET_TELEMETRY;
+        case BIN_CMD_INDICATE: return BIN_SIZE_INDICATE;
+        case BIN_CMD_REBOOT: return BIN_SIZE_REBOOT;
+        case BIN_CMD_ENTER_BOOTLOADER: return BIN_SIZE_ENTER_BOOTLOADER;
+        default: return 0;
+        }
+    case BIN_TYPE_DIAG:
+        switch (command) {
+        case BIN_CMD_GET_CAL: return BIN_SIZE_CALIBRATION;
+        default: return 0;
+        }
+    default: return 0;
+    }
+}
+
+#endif
