@@ -163,6 +163,10 @@ class LidsState:
     """A stop (mushroom switch or software latch) is in force."""
     voltage_ok: bool = True
     capabilities: frozenset[str] = frozenset()
+    stop_pressed: bool = False
+    """The mushroom switch itself is pressed now; ``stopped`` without it: a latch that waits for stop.clear."""
+    stop_presses: int = 0
+    """How often it was seen to be pressed since start: a press shorter than a turn of the line counts, too."""
 
     @property
     def all_closed(self) -> bool:
@@ -206,12 +210,57 @@ class LidCommand:
     """1..2**32 - 1, persisted with the journal row; the controller executes an action id at most once."""
 
 
+class Reason(str, Enum):
+    """Every `Decision.reason` of the policy, stable for machines. The first group opens a lid, the last never does."""
+
+    SORTED = "sorted"
+    """The item's own lid opens."""
+    DIVERTED = "diverted"
+    """Its own lids are full, broken or missing: other takes it."""
+    MANUAL = "manual"
+    """A person opens a lid."""
+
+    # Unsure: opens the lid of policy.unsure_category, or none when that is 'none'.
+    UNSURE_MODEL = "unsure_model"
+    """The model could not say."""
+    UNSURE_INVALID = "unsure_invalid"
+    """The probabilities are no probabilities (NaN, negative, sum not 1)."""
+    UNSURE_UNFAMILIAR = "unsure_unfamiliar"
+    """The item looks like nothing the model knows (policy.min_familiarity)."""
+    UNSURE_PROBABILITY = "unsure_probability"
+    """Below policy.min_probability of the category."""
+    UNSURE_MARGIN = "unsure_margin"
+    """Too close to another category (policy.min_margin)."""
+
+    # Refused: all lids stay shut.
+    PAUSED = "paused"
+    MANUAL_MODE = "manual_mode"
+    MAINTENANCE = "maintenance"
+    SIGHT = "sight"
+    """The picture cannot be trusted (dark, bright, covered, lost or not judged yet)."""
+    NOT_CONNECTED = "not_connected"
+    STOPPED = "stopped"
+    LOW_VOLTAGE = "low_voltage"
+    LID_NOT_CLOSED = "lid_not_closed"
+    """Some lid is open, moving, or nobody knows: one lid at a time."""
+    NO_LID = "no_lid"
+    """No lid is configured for this category or number."""
+    LID_UNREPORTED = "lid_unreported"
+    """The controller does not tell of the wanted lid."""
+    LID_FAULT = "lid_fault"
+    """The wanted lid is in fault. A fault of another lid does not stop this one."""
+    FULL = "full"
+    COOLDOWN = "cooldown"
+    TOO_LATE = "too_late"
+    """The verdict took so long that something else may lie there by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the policy says, and why. ``command`` is None when all lids stay shut."""
 
     reason: str
-    """One of the policy's reason codes, for machines."""
+    """One of `Reason`, for machines."""
     text: str
     """The same for people, with the numbers that decided."""
     command: LidCommand | None
@@ -260,3 +309,45 @@ class Fault:
     """warning or error."""
     text: str
     fix: str
+
+
+class Pattern(str, Enum):
+    """What lamp and buzzer tell the person at the bin; the protocol's names in lower case."""
+
+    OFF = "off"
+    """Dark and silent."""
+    ACCEPTED = "accepted"
+    UNSURE = "unsure"
+    FULL = "full"
+    WAIT = "wait"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Show this for so long; then it is dark again."""
+
+    pattern: Pattern
+    duration_ms: int
+
+
+class StopEdge(str, Enum):
+    """What happened to the stop."""
+
+    PRESSED = "pressed"
+    """The mushroom switch was pressed."""
+    RELEASED = "released"
+    """It was released; the stop stays latched until it is cleared."""
+    LATCHED = "latched"
+    """A stop is in force without the switch: by command, or from before we came."""
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class FillChange:
+    """A compartment's level has changed and stayed so; 0..1, None: nothing measures it (any more)."""
+
+    lid: int
+    category: Category | None
+    full_frac: float | None
+    before_frac: float | None

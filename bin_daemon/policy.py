@@ -19,7 +19,6 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from bin_daemon.config.settings import HOLD_MS_MAX, HOLD_MS_MIN, LidSettings, PolicySettings
 from bin_daemon.domain import (
@@ -33,53 +32,11 @@ from bin_daemon.domain import (
     LidState,
     ManualRequest,
     Mode,
+    Reason,
     Sight,
 )
 
-
-class Reason(str, Enum):
-    """Every `Decision.reason`, stable for machines. The first group opens a lid, the last never does."""
-
-    SORTED = "sorted"
-    """The item's own lid opens."""
-    DIVERTED = "diverted"
-    """Its own lids are full, broken or missing: other takes it."""
-    MANUAL = "manual"
-    """A person opens a lid."""
-
-    # Unsure: opens the lid of policy.unsure_category, or none when that is 'none'.
-    UNSURE_MODEL = "unsure_model"
-    """The model could not say."""
-    UNSURE_INVALID = "unsure_invalid"
-    """The probabilities are no probabilities (NaN, negative, sum not 1)."""
-    UNSURE_UNFAMILIAR = "unsure_unfamiliar"
-    """The item looks like nothing the model knows (policy.min_familiarity)."""
-    UNSURE_PROBABILITY = "unsure_probability"
-    """Below policy.min_probability of the category."""
-    UNSURE_MARGIN = "unsure_margin"
-    """Too close to another category (policy.min_margin)."""
-
-    # Refused: all lids stay shut.
-    PAUSED = "paused"
-    MANUAL_MODE = "manual_mode"
-    MAINTENANCE = "maintenance"
-    SIGHT = "sight"
-    """The picture cannot be trusted (dark, bright, covered, lost or not judged yet)."""
-    NOT_CONNECTED = "not_connected"
-    STOPPED = "stopped"
-    LOW_VOLTAGE = "low_voltage"
-    LID_NOT_CLOSED = "lid_not_closed"
-    """Some lid is open, moving, or nobody knows: one lid at a time."""
-    NO_LID = "no_lid"
-    """No lid is configured for this category or number."""
-    LID_UNREPORTED = "lid_unreported"
-    """The controller does not tell of the wanted lid."""
-    LID_FAULT = "lid_fault"
-    """The wanted lid is in fault. A fault of another lid does not stop this one."""
-    FULL = "full"
-    COOLDOWN = "cooldown"
-    TOO_LATE = "too_late"
-    """The verdict took so long that something else may lie there by now."""
+__all__ = ["DEFAULT_COST", "Policy", "Reason", "action_id", "full_cost"]
 
 
 DEFAULT_COST: Mapping[Category, Mapping[Category, float]] = {
