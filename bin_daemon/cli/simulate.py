@@ -22,6 +22,14 @@ def simulate_controller(  # noqa: PLR0917 - Typer reads its options from the sig
     link: Annotated[Path | None, typer.Option(help="Also make this symbolic link to the port, as udev would.")] = None,
     lids: Annotated[int, typer.Option(min=1, max=16, help="Number of lids.")] = 4,
     travel_ms: Annotated[float, typer.Option(min=80, max=20_000, help="Time of a lid from end to end, ms.")] = 350.0,
+    closed_us: Annotated[
+        int, typer.Option(min=500, max=2500, help="Servo pulse at which a lid meets its rim, us.")
+    ] = 1000,
+    open_us: Annotated[
+        int, typer.Option(min=500, max=2500, help="Servo pulse at which a lid meets its stop at the top, us.")
+    ] = 2000,
+    blank: Annotated[bool, typer.Option("--blank", help="A new board that has not been calibrated.")] = False,
+    board: Annotated[int, typer.Option(min=0, help="Serial number of the board.")] = 0,
     jam: Annotated[int, typer.Option(min=0, max=16, help="This lid is stuck (0: none).")] = 0,
     finger: Annotated[
         int, typer.Option(min=0, max=16, help="Something lies under this lid when it closes (0: none).")
@@ -46,7 +54,17 @@ def simulate_controller(  # noqa: PLR0917 - Typer reads its options from the sig
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask_to_stop)
     options = SimOptions(
-        lids=lids, travel_ms=travel_ms, jam=jam, finger=finger, noise=noise, latency_ms=latency_ms, seed=seed
+        lids=lids,
+        travel_ms=travel_ms,
+        closed_us=closed_us,
+        open_us=open_us,
+        blank=int(blank),
+        board=board,
+        jam=jam,
+        finger=finger,
+        noise=noise,
+        latency_ms=latency_ms,
+        seed=seed,
     )
     serve_pty(world("pty"), options, link=link, emit=_print_json if as_json else _print_line, stop=stop)
 

@@ -22,18 +22,17 @@ HEADROOM = 2.0
 class Board:
     """Sensors and servos of all lids. Lids count from 0 here, as on the wire."""
 
-    def __init__(self, settings: PlantSettings, travel_ms: float, vin_mv: int) -> None:
+    def __init__(self, settings: PlantSettings, travel_ms: float, vin_mv: int, *, blank: bool = False) -> None:
         self.settings = settings
         self.lids = [LidPlant(settings) for _ in range(settings.lids)]
         self.vin = vin_mv
         self.mushroom = False
         self.pattern = 0
         self.restart_wanted = False
-        span = settings.open_us - settings.closed_us
+        span = abs(settings.open_us - settings.closed_us)
         speed = max(1, min(255, round(span * SLEW_PERIOD_MS / travel_ms)))
-        self._cal = {
-            lid: Calibration(lid, settings.open_us, settings.closed_us, speed, JAM_MA) for lid in range(settings.lids)
-        }
+        stored = range(0 if blank else settings.lids)
+        self._cal = {lid: Calibration(lid, settings.open_us, settings.closed_us, speed, JAM_MA) for lid in stored}
 
     def advance(self, dt_s: float) -> list[tuple[int, Motion]]:
         """Let time pass; returns (lid, motion) in order. The mushroom switch cuts the servos' power."""

@@ -58,14 +58,19 @@ class SimulatedController:
         self._stop = threading.Event()
         self._last_t_s = self._left_t_s = self._chatter_t_s = clock()
         plant = replace(options.plant(), travel_ms=options.travel_ms / HEADROOM)
-        self.board = Board(plant, options.travel_ms, options.vin_mv)
+        self.board = Board(plant, options.travel_ms, options.vin_mv, blank=bool(options.blank))
         self.board.mushroom = bool(options.stop)
         if options.jam:
             self.jam(options.jam)
         if options.full:
             self.board.lids[options.full - 1].fill_mm = plant.full_mm
         self._controller = ReferenceController(
-            self.board, now_ms=self._now_ms(), lids=options.lids, cause=ResetCause.POWER_ON, on_motion=self._note_action
+            self.board,
+            now_ms=self._now_ms(),
+            lids=options.lids,
+            cause=ResetCause.POWER_ON,
+            uid=options.uid,
+            on_motion=self._note_action,
         )
 
     @property

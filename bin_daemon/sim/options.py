@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bin_daemon.errors import ConfigError
 from bin_daemon.sim.faults import Delay, Drop, Duplicate, Fault, Garble, Line, OneByteAtATime, OtherMajor, Truncate
 from bin_daemon.sim.plant import PlantSettings
+from firmware_protocol.limits import CAL_TRAVEL_MIN_US, PULSE_MAX_US, PULSE_MIN_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,14 @@ class SimOptions:
     lids: int = 4
     travel_ms: float = 350.0
     """Time of a lid from end to end; the bounds are those of the controller's slew limit."""
+    closed_us: int = 1000
+    """Pulse at which a lid meets its rim."""
+    open_us: int = 2000
+    """Pulse at which a lid meets its stop at the top; less than closed_us where servos are mounted the other way round."""
+    blank: int = 0
+    """1: a new board, never calibrated: it moves its lids by the firmware's default pulses, wherever the lids' ends are."""
+    board: int = 0
+    """Serial number of the board; another one is another board."""
     jam: int = 0
     """This lid's hinge is stuck: it opens a crack and no further."""
     finger: int = 0
@@ -62,9 +71,20 @@ class SimOptions:
                     f"{key}={lid}, but there are {self.lids} lids", hint=f"name a lid from 1 to {self.lids}"
                 )
 
+        if abs(self.open_us - self.closed_us) < CAL_TRAVEL_MIN_US:
+            raise ConfigError(
+                f"open_us={self.open_us} and closed_us={self.closed_us} are too near to each other",
+                hint=f"give pulses at least {CAL_TRAVEL_MIN_US} us apart",
+            )
+
+    @property
+    def uid(self) -> bytes:
+        """What the board calls itself, 6 bytes."""
+        return self.board.to_bytes(6, "big")
+
     def plant(self) -> PlantSettings:
         """The bin's mechanics."""
-        return PlantSettings(lids=self.lids, travel_ms=self.travel_ms)
+        return PlantSettings(lids=self.lids, travel_ms=self.travel_ms, closed_us=self.closed_us, open_us=self.open_us)
 
     def line(self, direction: int) -> Line:
         """One direction of the cable, 0 to the controller, 1 to the host: its faults, reproducible."""
@@ -89,6 +109,10 @@ class SimOptions:
 BOUNDS: dict[str, tuple[float, float]] = {
     "lids": (1, 16),
     "travel_ms": (80, 20_000),
+    "closed_us": (PULSE_MIN_US, PULSE_MAX_US),
+    "open_us": (PULSE_MIN_US, PULSE_MAX_US),
+    "blank": (0, 1),
+    "board": (0, 2**31),
     "jam": (0, 16),
     "finger": (0, 16),
     "full": (0, 16),

@@ -12,6 +12,8 @@ from firmware_protocol.hal import Motion
 
 SWITCH_FRAC = 0.03
 """A limit switch closes this share of the travel before its end stop."""
+STOP_SLACK_US = 30
+"""A servo told to go further than its end stop by more than this (gear play, its own dead band) strains against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class PlantSettings:
 
     lids: int = 4
     closed_us: int = 1000
+    """Where the lid meets its rim; more than open_us where the servo is mounted the other way round."""
     open_us: int = 2000
     travel_ms: float = 350.0
     """End to end at the servo's own speed: 0.35 s for 90 degrees is a common 20 kg cm servo under load."""
@@ -80,7 +83,7 @@ class LidPlant:
         wanted = self.frac if goal is None else self.frac + max(-step, min(step, goal - self.frac))
         reached = self._held_back(wanted)
         moved = reached - self.frac
-        self.stalled = goal is not None and wanted != reached
+        self.stalled = (goal is not None and wanted != reached) or self._strains(reached)
         self.moving = moved != 0.0
         self.frac = reached
         return self._tell(moved)
@@ -91,6 +94,17 @@ class LidPlant:
             return None
         s = self.settings
         return max(0.0, min(1.0, (self.pulse_us - s.closed_us) / (s.open_us - s.closed_us)))
+
+    def _strains(self, reached: float) -> bool:
+        """Whether the lid rests on an end stop and the servo is told to go on through it."""
+        if self.pulse_us is None or 0.0 < reached < 1.0:
+            return False
+        s = self.settings
+        return (
+            not min(s.closed_us, s.open_us) - STOP_SLACK_US
+            <= self.pulse_us
+            <= max(s.closed_us, s.open_us) + STOP_SLACK_US
+        )
 
     def _held_back(self, wanted: float) -> float:
         """As far as the lid gets before it meets what is in its way."""
