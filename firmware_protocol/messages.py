@@ -572,13 +572,16 @@ HEADER_SIZE = _HEADER.size
 
 
 class MajorError(MessageError):
-    """A frame of another protocol major: only its header can be understood."""
+    """A frame of another protocol major: only its header, and the first two bytes of HELLO and HELLO_ACK, can be understood."""
 
-    def __init__(self, type_id: int, major: int, session: int) -> None:
+    def __init__(self, type_id: int, major: int, session: int, payload: bytes = b"") -> None:
         super().__init__(f"frame of protocol {major}, this end speaks {PROTO_MAJOR}")
         self.type_id = type_id
         self.major = major
         self.session = session
+        hello = type_id in (Type.HELLO, Type.HELLO_ACK) and payload[:1] == bytes([major])
+        self.minor = payload[1] if hello and len(payload) > 1 else None
+        """The sender's protocol minor, where its frame says one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -602,7 +605,7 @@ class Frame:
             raise MessageError(f"a body has {HEADER_SIZE} bytes of header, not {len(body)}")
         type_id, flags, session, seq = _HEADER.unpack_from(body)
         if flags >> 4 != PROTO_MAJOR:
-            raise MajorError(type_id, flags >> 4, session)
+            raise MajorError(type_id, flags >> 4, session, body[HEADER_SIZE:])
         if flags & RESERVED_BITS:
             raise MessageError(f"reserved header bits set: 0x{flags:02X}")
         payload = body[HEADER_SIZE:]

@@ -136,10 +136,13 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class WrongVersion:
-    """Another protocol major answers. ``update`` is "host" or "controller"; the session is over."""
+    """Another protocol major answers. ``update`` is "host" or "controller", the older side; the session is over."""
 
     text: str
+    """Both sides' versions, and which to update."""
     update: str
+    major: int
+    """The controller's protocol major."""
 
 
 SessionEvent = Union[  # noqa: UP007  # read at run time, also by Python 3.9's typing
@@ -337,7 +340,7 @@ class HostSession:
         except msg.MajorError as error:
             self.errors.length += 1
             mine = error.session == self._session and error.type_id == msg.Type.HELLO_ACK
-            return self._refuse_version(error.major) if mine else []
+            return self._refuse_version(error.major, error.minor) if mine else []
         except msg.MessageError:
             self.errors.length += 1
             return []
@@ -367,18 +370,24 @@ class HostSession:
         if not isinstance(message, HelloAck):
             return []
         if message.proto_major != msg.PROTO_MAJOR:
-            return self._refuse_version(message.proto_major)
+            firmware = f"firmware {message.fw_major}.{message.fw_minor}.{message.fw_patch}"
+            return self._refuse_version(message.proto_major, message.proto_minor, firmware)
         self._state = State.CONNECTED
         self._ack = message
         self._heard_s = now_s
         self._ping_s = now_s + PING_S
         return [Connected(message, capability_names(message.caps))]
 
-    def _refuse_version(self, major: int) -> list[SessionEvent]:
+    def _refuse_version(self, major: int, minor: int | None, firmware: str = "firmware unknown") -> list[SessionEvent]:
+        """``minor`` and ``firmware`` as far as a frame of another major can be understood."""
         self._state = State.WRONG_VERSION
         update = "controller" if major < msg.PROTO_MAJOR else "host"
-        text = f"the controller speaks protocol {major}, this host {msg.PROTO_MAJOR}: update the {update}"
-        return [WrongVersion(text, update)]
+        theirs = f"{major}" if minor is None else f"{major}.{minor}"
+        text = (
+            f"the controller ({firmware}) speaks protocol {theirs}, "
+            f"this host protocol {msg.PROTO_MAJOR}.{msg.PROTO_MINOR}: update the {update}"
+        )
+        return [WrongVersion(text, update, major)]
 
     def _rebooted(self, boot: Boot, now_s: float) -> list[SessionEvent]:
         self._seen.clear()  # its event numbers start anew

@@ -53,12 +53,12 @@ def check_url(url: str) -> None:
         ) from error
 
 
-def _number(error: BaseException) -> int:
+def error_number(error: BaseException) -> int:
     """The errno behind an error; termios.error has it as first argument, pyserial hides that in the context."""
     if isinstance(number := getattr(error, "errno", None), int):
         return number
     if error.__context__:
-        return _number(error.__context__)
+        return error_number(error.__context__)
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
@@ -68,7 +68,9 @@ def translated(url: str, what: str) -> Iterator[None]:
     try:
         yield
     except PORT_ERRORS as error:
-        hint = _HINTS.get(_number(error), "check the controller's cable and supply; the port is opened again by itself")
+        hint = _HINTS.get(
+            error_number(error), "check the controller's cable and supply; the port is opened again by itself"
+        )
         raise DeviceError(f"{url}: {what}: {error}", hint=hint) from error
 
 

@@ -18,6 +18,7 @@ from bin_daemon.domain import LidPosition, LidReport, LidsState, Outcome
 from bin_daemon.errors import DeviceError
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
+from bin_daemon.lids.versions import mend_version
 from firmware_protocol.messages import Close, Command, Open, StopClear, StopLatch, StopNow, Telemetry
 from firmware_protocol.session import Answered, HostSession, SessionError, SessionEvent, Unanswered
 
@@ -179,7 +180,7 @@ class SerialLids:
         if self._broken:
             raise self._broken
         if hearing.wrong_version:
-            raise DeviceError(f"{url}: {hearing.wrong_version.text}", hint=f"update the {hearing.wrong_version.update}")
+            raise DeviceError(f"{url}: {hearing.wrong_version.text}", hint=mend_version(hearing.wrong_version))
         if hearing.lost_t_s is None or now - hearing.lost_t_s <= HANDSHAKE_S:
             return
         if not self._heard:

@@ -1,0 +1,53 @@
+"""A board that resets when its port is opened: keep quiet until its bootloader has let the firmware start.
+
+Opening a USB port raises DTR, which resets an Arduino. Its stk500v2 bootloader (ArduinoCore-avr, stk500boot.c) then waits
+about 1 s for a first byte; ANY byte within that time makes it stay, and every further one restarts a time-out of several
+seconds. A host that says HELLO at once, again and again, holds such a board in its bootloader for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bin_daemon.lids.port import read_some
+from firmware_protocol.framing import Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import serial
+
+QUIET_S = 2.0
+"""Longer than the bootloader's wait, shorter than a handshake may take."""
+
+
+def wait_until_awake(
+    port: serial.Serial,
+    url: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    give_up: Callable[[], bool] = lambda: False,
+) -> None:
+    """Return when the board has sent a whole frame (its BOOT) or `QUIET_S` have passed; at once where opening resets nothing.
+
+    What is heard is dropped: nothing depends on BOOT. Raises `DeviceError`.
+    """
+    if not has_modem_lines(port):
+        return
+    decoder, end = Decoder(), clock() + QUIET_S
+    while clock() < end and not give_up():
+        if decoder.feed(read_some(port, url)):
+            return
+
+
+def has_modem_lines(port: serial.Serial) -> bool:
+    """Whether this is a port with DTR: a UART or a USB serial device, not a pty, a socket or a simulator."""
+    try:
+        import fcntl
+        import termios
+
+        fcntl.ioctl(port.fileno(), termios.TIOCMGET, b"\0" * 4)
+    except (ImportError, OSError, AttributeError, NotImplementedError):
+        return False
+    return True
