@@ -65,6 +65,8 @@ class Link:
         self._ack: HelloAck | None = None
         self.telemetry: Telemetry | None = None
         """The last heard in this session."""
+        self.on_event: Callable[[SessionEvent], None] = lambda _: None
+        """Hears everything in order, also while an answer is awaited."""
         port.timeout = READ_S
 
     def hello(self, timeout_s: float = HELLO_S) -> HelloAck:
@@ -129,12 +131,14 @@ class Link:
             self.port.dtr = self.port.rts = True
 
     def _step(self) -> list[SessionEvent]:
+        write_all(self.port, self.url, self._session.take_output())
         data = read_some(self.port, self.url)
         now = self._clock()
         events = [*self._session.receive(data, now), *self._session.tick(now)]
         for event in events:
             if isinstance(event, Reported) and hasattr(event.message, "uptime_ms"):
                 self.telemetry = event.message
+            self.on_event(event)
         write_all(self.port, self.url, self._session.take_output())
         return events
 
