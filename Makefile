@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do command -v $$p && break; done)
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Many tests wait for a time-out of something real: one more of them than cores. A file's tests share what they set up.
+JOBS   ?= $(shell expr $$(nproc) + 1)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120
 
 # libGL and glib: opencv-python. mosquitto: the demo's and the tests' real broker.
@@ -33,7 +35,7 @@ check: ## Every check that CI makes: format, lint, types, import contracts, gene
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m firmware_protocol.generate --check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 format: ## Format and mend what ruff can
 	$(BIN)/ruff format .

@@ -112,7 +112,7 @@ class ConsoleScreen:
     def show(self, what: RenderableType) -> None:
         """See `Screen`."""
         if not self._as_json:
-            self._out.print(what)
+            self._out.print(what, soft_wrap=isinstance(what, Text))  # a path must stay one word, to be copied
 
 
 class _RateColumn(ProgressColumn):
