@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from bin_daemon.config import PolicySettings, SignalsSettings
 from bin_daemon.domain import (
     Classification,
     Decision,
@@ -17,7 +18,9 @@ from bin_daemon.domain import (
     Mode,
     Placement,
     Sight,
+    Signal,
 )
+from bin_daemon.lamp import Lamp
 from bin_daemon.policy import Policy
 
 
@@ -33,6 +36,9 @@ class LidPort(Protocol):
 
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""
+
+    def signal(self, signal: Signal) -> None:
+        """Lamp and buzzer, where the controller has them. Returns at once, never raises, and gives way to every command."""
 
 
 class ClassifierPort(Protocol):
@@ -70,13 +76,21 @@ class Pipeline:
     """Owns detector, policy and mode; runs on the main thread only."""
 
     def __init__(
-        self, detector: DetectorPort, classifier: ClassifierPort, policy: Policy, journal: JournalPort, lids: LidPort
+        self,
+        detector: DetectorPort,
+        classifier: ClassifierPort,
+        policy: Policy,
+        journal: JournalPort,
+        lids: LidPort,
+        *,
+        lamp: Lamp | None = None,
     ) -> None:
         self.detector = detector
         self.classifier = classifier
         self.policy = policy
         self.journal = journal
         self.lids = lids
+        self.lamp = lamp or Lamp(SignalsSettings(), PolicySettings().full_frac)
         self.mode = Mode.AUTO
 
     def step(self, frame: Frame) -> None:
@@ -92,11 +106,19 @@ class Pipeline:
         self.journal.begin(placement, verdict, decision)  # durable BEFORE anything moves
         if decision.command:
             self.lids.open(decision.command)
+        self.lamp.decided(decision)
 
     def collect(self) -> None:
         """Record what physically happened since the last call."""
         for report in self.lids.poll():
             self.journal.finish(report)
+            self.lamp.ended(report)
+
+    def tell_person(self, sight: Sight) -> None:
+        """Lamp and buzzer, last in each turn: by then the OPEN has been answered, and a refused one must not show as accepted."""
+        self.collect()
+        if signal := self.lamp.due(self.mode, sight, self.lids.state):
+            self.lids.signal(signal)
 
     def open_by_hand(self, request: ManualRequest, now_s: float) -> Decision:
         """A technician's open: the same gate, the same journal, the same line."""
@@ -104,4 +126,5 @@ class Pipeline:
         self.journal.begin_manual(request, decision)
         if decision.command:
             self.lids.open(decision.command)
+            self.lamp.decided(decision)
         return decision

@@ -36,7 +36,7 @@ from bin_daemon.domain import (
     Sight,
 )
 
-__all__ = ["DEFAULT_COST", "Policy", "Reason", "action_id", "full_cost"]
+__all__ = ["DEFAULT_COST", "MODE_REFUSES_ITEMS", "Policy", "Reason", "action_id", "full_cost"]
 
 
 DEFAULT_COST: Mapping[Category, Mapping[Category, float]] = {
@@ -53,7 +53,7 @@ DEFAULT_COST: Mapping[Category, Mapping[Category, float]] = {
 SUM_TOLERANCE = 0.02
 """Half-precision engines round each of 265 labels; a sum further from 1 is a broken model."""
 
-_MODE_REFUSES_ITEMS = {
+MODE_REFUSES_ITEMS = {
     Mode.PAUSED: Reason.PAUSED,
     Mode.MANUAL: Reason.MANUAL_MODE,
     Mode.MAINTENANCE: Reason.MAINTENANCE,
@@ -120,7 +120,7 @@ class Policy:
             text = f"the verdict came {request.age_ms:.0f} ms after the item, more than {limit_ms:.0f}"
             return _refuse(Reason.TOO_LATE, text, judgement)
         if request.mode is not Mode.AUTO:
-            return _refuse(_MODE_REFUSES_ITEMS[request.mode], f"mode is {request.mode.value}", judgement)
+            return _refuse(MODE_REFUSES_ITEMS[request.mode], f"mode is {request.mode.value}", judgement)
         wanted = judgement.category or self._settings.unsure_category
         if wanted is None:
             return _refuse(judgement.reason, "unsure items stay on the tray", judgement)

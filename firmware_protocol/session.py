@@ -212,6 +212,11 @@ class HostSession:
         """What was dropped of the bytes received."""
         return self._decoder.errors
 
+    @property
+    def idle(self) -> bool:
+        """A session is open and no command waits for its turn or its answer: what is sent now delays nothing."""
+        return self._state is State.CONNECTED and self._in_flight is None and not self._queue
+
     def start(self, now_s: float) -> None:
         """The port has just been opened: flush the line and say HELLO."""
         self._open_again(now_s, next_nonce=False)

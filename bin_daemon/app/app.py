@@ -20,6 +20,7 @@ from bin_daemon.config import Loaded
 from bin_daemon.errors import EndOfFrames
 from bin_daemon.events import LocalCommands, Publisher
 from bin_daemon.events.client import Client
+from bin_daemon.lamp import Lamp
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.sensing import Slot
 from bin_daemon.service import Worker, systemd
@@ -52,7 +53,8 @@ class App:
         self.settings = loaded.settings
         self.parts = parts
         self.tally = Tally(parts.journal, clock=clock)
-        self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids)
+        lamp = Lamp(self.settings.signals, self.settings.policy.full_frac, clock=clock)
+        self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids, lamp=lamp)
         self.slot = Slot()
         self.telling = Telling(loaded, parts, self.pipeline, self.tally)
         self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
@@ -115,8 +117,10 @@ class App:
         else:
             self.pipeline.collect()
         self.commands.run_waiting()
+        self.pipeline.tell_person(self.telling.sight)
         self._recover()
         self._update_faults()
+        self.telling.update_changes()
         self._tell_systemd()
         if self.slot.closed and not frame:
             self._stop.set()  # the clip is over

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from bin_daemon.app.changes import FillWatch, StopWatch
 from bin_daemon.app.faults import CAMERA_LOST
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
@@ -48,6 +49,8 @@ class Telling:
         self._hardware = _hardware()
         self._own: set[str] = set()
         self._seen_t_s: dict[str, float] = {}
+        self._stop = StopWatch()
+        self._fill = FillWatch(loaded.settings.fill, loaded.settings.lids)
         self.newest: Frame | None = None
 
     def frame(self, frame: Frame) -> None:
@@ -68,6 +71,19 @@ class Telling:
             self._seen_t_s[fault.code] = now_s
         self._own = set(present)
 
+    def update_changes(self) -> None:
+        """Tell what happened to the stop and to the compartments since the last turn."""
+        lids, journal = self._parts.lids.state, self._parts.journal
+        for edge in self._stop.update(lids):
+            journal.tell_stop(edge)
+        for change in self._fill.update(lids, self._clock()):
+            journal.tell_fill(change)
+
+    @property
+    def sight(self) -> Sight:
+        """Whether there is a picture that can be trusted: the detector does not know that the camera is gone."""
+        return Sight.LOST if CAMERA_LOST in self._own else self._parts.detector.sight
+
     def info(self) -> dict[str, Any]:
         """What this bin is: version, hardware, firmware, model, configuration, capabilities, commands."""
         hello = self._parts.lids.hello
@@ -84,19 +100,21 @@ class Telling:
     def state(self) -> dict[str, Any]:
         """The full present state."""
         lids = self._parts.lids.state
+        levels = self._fill.full_frac
         categories = {x.lid: x.category.value for x in self._settings.lids}
         return {
             "mode": self._pipeline.mode.value,
-            "sight": Sight.LOST.value if CAMERA_LOST in self._own else self._parts.detector.sight.value,
+            "sight": self.sight.value,
             "tray": self._parts.detector.state.value,
             "controller": lids.connected,
             "stopped": lids.stopped,
+            "stop_pressed": lids.stop_pressed,
             "lids": [
                 {
                     "lid": x.lid,
                     "category": categories.get(x.lid),
                     "position": x.position.value,
-                    "full_frac": None if x.full_frac is None else round(x.full_frac, 2),
+                    "full_frac": _percent(levels.get(x.lid, x.full_frac)),
                 }
                 for x in lids.lids.values()
             ],
@@ -120,6 +138,11 @@ class Telling:
             "supply_mv": telemetry.vin_mv if telemetry else None,
             **process_health(self._settings.service.state_dir),
         }
+
+
+def _percent(frac: float | None) -> float | None:
+    """To the full percent."""
+    return None if frac is None else round(frac, 2)
 
 
 def _line_errors(telemetry: Telemetry | None) -> dict[str, int]:

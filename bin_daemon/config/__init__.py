@@ -8,6 +8,7 @@ from bin_daemon.config.settings import (
     CalibrationSettings,
     CameraSettings,
     ControllerSettings,
+    FillSettings,
     JournalSettings,
     LidSettings,
     LogSettings,
@@ -18,6 +19,7 @@ from bin_daemon.config.settings import (
     PrivacySettings,
     ServiceSettings,
     Settings,
+    SignalsSettings,
 )
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "CalibrationSettings",
     "CameraSettings",
     "ControllerSettings",
+    "FillSettings",
     "JournalSettings",
     "LidSettings",
     "Loaded",
@@ -36,6 +39,7 @@ __all__ = [
     "PrivacySettings",
     "ServiceSettings",
     "Settings",
+    "SignalsSettings",
     "load",
     "load_settings",
 ]

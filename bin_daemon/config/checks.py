@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883
+MAESTRO_TRAVEL_S = 5.0
+"""Its start waits for lids that stood open, and must be done before service.stale_s."""
 _OTHERS_MAY_READ = 0o004
 
 
@@ -30,6 +32,7 @@ class Finding:
 def cross_check(settings: Settings) -> Iterator[Finding]:
     """Every contradiction in otherwise valid settings."""
     yield from _lids(settings)
+    yield from _maestro(settings)
     yield from _policy(settings)
     yield from _sight(settings)
     yield from _cores(settings.model)
@@ -88,6 +91,30 @@ def _lids(settings: Settings) -> Iterator[Finding]:
         if number not in seen and seen:
             text = f"there is no lid {number} in [[lids]]: this calibration is not used"
             yield Finding(("calibration", str(number)), text, is_error=False)
+
+
+def _maestro(settings: Settings) -> Iterator[Finding]:
+    """A Maestro knows nothing of lids: all that our own controller keeps by itself must be here."""
+    maestro = settings.controller.maestro
+    if settings.controller.kind != "maestro":
+        return
+    taken = {} if maestro.stop_channel is None else {maestro.stop_channel: "the stop switch"}
+    for index, lid in enumerate(settings.lids):
+        if lid.lid > len(maestro.channels):
+            text = f"names no channel for lid {lid.lid}: it lists those of lid 1, lid 2 and so on"
+            yield Finding(("controller", "maestro", "channels"), text)
+        elif (channel := maestro.channels[lid.lid - 1]) in taken:
+            text = f"channel {channel} is there for lid {lid.lid} and for {taken[channel]}"
+            yield Finding(("controller", "maestro", "channels"), text)
+        else:
+            taken[channel] = f"lid {lid.lid}"
+        calibration = settings.calibration.get(lid.lid)
+        if calibration is None:
+            text = f"needs a table [calibration.{lid.lid}] with open_us and closed_us: a Maestro stores none"
+            yield Finding(("lids", index), text)
+        elif (travel_s := calibration.travel_s) > MAESTRO_TRAVEL_S:
+            text = f"takes {travel_s:.1f} s from end to end, at most {MAESTRO_TRAVEL_S:g} s with a Maestro"
+            yield Finding(("calibration", str(lid.lid), "speed_us_per_20ms"), text)
 
 
 def _policy(settings: Settings) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from bin_daemon.domain import Category
+from bin_daemon.domain import Category, Pattern, Reason
 from firmware_protocol.limits import (
     CAL_TRAVEL_MIN_US,
     HOLD_MAX_MS,
@@ -60,6 +60,41 @@ Folder = Annotated[Path, BeforeValidator(_named)]
 
 MIN_PROBABILITY = {Category.RECYCLABLE: 0.55, Category.KITCHEN: 0.55, Category.HAZARDOUS: 0.5, Category.OTHER: 0.45}
 """other asks least, for it is the cheapest place to be wrong; hazardous asks less than food, to keep batteries out of it."""
+
+SHOW: dict[Reason, Pattern] = {
+    Reason.SORTED: Pattern.ACCEPTED,
+    Reason.DIVERTED: Pattern.ACCEPTED,
+    Reason.MANUAL: Pattern.ACCEPTED,
+    Reason.UNSURE_MODEL: Pattern.UNSURE,
+    Reason.UNSURE_INVALID: Pattern.UNSURE,
+    Reason.UNSURE_UNFAMILIAR: Pattern.UNSURE,
+    Reason.UNSURE_PROBABILITY: Pattern.UNSURE,
+    Reason.UNSURE_MARGIN: Pattern.UNSURE,
+    Reason.PAUSED: Pattern.WAIT,
+    Reason.MANUAL_MODE: Pattern.WAIT,
+    Reason.MAINTENANCE: Pattern.WAIT,
+    Reason.SIGHT: Pattern.FAULT,
+    Reason.NOT_CONNECTED: Pattern.FAULT,
+    Reason.STOPPED: Pattern.FAULT,
+    Reason.LOW_VOLTAGE: Pattern.FAULT,
+    Reason.LID_NOT_CLOSED: Pattern.WAIT,
+    Reason.NO_LID: Pattern.FAULT,
+    Reason.LID_UNREPORTED: Pattern.FAULT,
+    Reason.LID_FAULT: Pattern.FAULT,
+    Reason.FULL: Pattern.FULL,
+    Reason.COOLDOWN: Pattern.WAIT,
+    Reason.TOO_LATE: Pattern.WAIT,
+}
+"""wait: the same item will do in a moment. fault: somebody has to mend something first."""
+
+SHOW_MS = {
+    Pattern.ACCEPTED: 3000,
+    Pattern.UNSURE: 4000,
+    Pattern.FULL: 5000,
+    Pattern.WAIT: 2000,
+    Pattern.FAULT: 5000,
+}
+"""accepted: about as long as a lid stands open. The others must be read, and tell of something to do."""
 
 EngineKind = Literal["auto", "torch", "onnx", "onnx-int8", "onnx-cuda", "onnx-tensorrt"]
 """What runs the network; `bin_daemon.model.engine.open_engine` says what each one is."""
@@ -197,6 +232,33 @@ class PolicySettings(Section):
         return {**MIN_PROBABILITY, **value}
 
 
+class SignalsSettings(Section):
+    """What lamp and buzzer tell the person at the bin. A controller without them is told nothing."""
+
+    show: dict[Reason, Pattern] = Field(
+        default_factory=SHOW.copy,
+        description="Reason of the decision (as in event/item) -> accepted, unsure, full, wait, fault or off. Reasons left out "
+        "keep their default. stopped, low_voltage, sight, lid_fault, full, paused, manual_mode and maintenance are shown for as "
+        "long as they last, too.",
+    )
+    duration_ms: dict[Pattern, Annotated[int, Field(ge=100, le=60_000)]] = Field(
+        default_factory=SHOW_MS.copy,
+        description="How long a pattern is shown for one item. Patterns left out keep their default.",
+    )
+
+    @field_validator("show")
+    @classmethod
+    def _every_reason(cls, value: dict[Reason, Pattern]) -> dict[Reason, Pattern]:
+        return {**SHOW, **value}
+
+    @field_validator("duration_ms")
+    @classmethod
+    def _every_pattern(cls, value: dict[Pattern, int]) -> dict[Pattern, int]:
+        if Pattern.OFF in value:
+            raise ValueError("off has no duration")
+        return {**SHOW_MS, **value}
+
+
 class LidSettings(Section):
     """One lid: its number on the bin and what goes in."""
 
@@ -229,6 +291,11 @@ class CalibrationSettings(Section):
         "", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Day of the measurement, as 2026-11-24; for people."
     )
 
+    @property
+    def travel_s(self) -> float:
+        """The pulse's way from end to end, seconds."""
+        return abs(self.open_us - self.closed_us) / self.speed_us_per_20ms * 0.02
+
     @model_validator(mode="after")
     def _travels(self) -> CalibrationSettings:
         if abs(self.open_us - self.closed_us) < CAL_TRAVEL_MIN_US:
@@ -239,14 +306,45 @@ class CalibrationSettings(Section):
 
 
 LidNumber = Annotated[int, Field(ge=1, le=16)]
+MaestroChannel = Annotated[int, Field(ge=0, le=23)]
+
+
+class MaestroSettings(Section):
+    """A Pololu Maestro: what controller.kind = "maestro" needs to know. It must be set up alike in the Maestro Control Center."""
+
+    channels: tuple[MaestroChannel, ...] = Field(
+        tuple(range(16)), min_length=1, max_length=16, description="Maestro channel of lid 1, of lid 2 and so on."
+    )
+    timeout_s: float = Field(
+        2.0,
+        ge=0.5,
+        le=3.0,
+        description="Serial Settings, Timeout, seconds: a silent host leaves shut lids. Checked at every start, which takes as long.",
+    )
+    device: Annotated[int, Field(ge=0, le=127)] | None = Field(
+        None,
+        description="Device number, where several Pololu boards share one serial line; left out: compact protocol.",
+    )
+    crc: bool = Field(False, description="Serial Settings, Enable CRC: for a serial line; USB has a CRC of its own.")
+    stop_channel: MaestroChannel | None = Field(
+        None,
+        description="Channel, mode Input, of the stop switch: 5 V through its opening contact, pulled down; no voltage is a stop. "
+        "Left out: no switch.",
+    )
 
 
 class ControllerSettings(Section):
     """The servo controller's serial line."""
 
+    kind: Literal["smartbin", "maestro"] = Field(
+        "smartbin",
+        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and sees no jam and no "
+        "finger; its lids need [calibration.N] tables.",
+    )
     port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
     baud: int = Field(115200, ge=9600, le=1_000_000, description="Line speed; the firmware is built for 115200.")
     telemetry_ms: int = Field(500, ge=50, le=10000, description="Wanted telemetry period while idle.")
+    maestro: MaestroSettings = MaestroSettings()
 
 
 class MqttSettings(Section):
@@ -284,6 +382,20 @@ class JournalSettings(Section):
     )
 
 
+class FillSettings(Section):
+    """When a change of a compartment's level is told."""
+
+    step_frac: float = Field(
+        0.05, gt=0, le=1, description="A level that differs by less from what was told last is jitter, and not told."
+    )
+    settle_s: float = Field(
+        10.0,
+        ge=0,
+        le=3600,
+        description="A changed level must stay so for this long, with the lid shut: no lid tells of more than one in this time.",
+    )
+
+
 class ServiceSettings(Section):
     """Life as a service."""
 
@@ -317,6 +429,7 @@ class Settings(Section):
     placement: PlacementSettings = PlacementSettings()
     model: ModelSettings = ModelSettings()
     policy: PolicySettings = PolicySettings()
+    signals: SignalsSettings = SignalsSettings()
     lids: tuple[LidSettings, ...] = (
         LidSettings(lid=1, category=Category.RECYCLABLE),
         LidSettings(lid=2, category=Category.KITCHEN),
@@ -329,6 +442,7 @@ class Settings(Section):
         "calibrate N` into conf.d/50-calibration.toml.",
     )
     controller: ControllerSettings = ControllerSettings()
+    fill: FillSettings = FillSettings()
     mqtt: MqttSettings = MqttSettings()
     journal: JournalSettings = JournalSettings()
     service: ServiceSettings = ServiceSettings()

@@ -17,12 +17,34 @@ from typing import TYPE_CHECKING, Literal, cast
 import structlog
 import uuid_utils
 
-from bin_daemon.domain import Classification, Decision, Fault, LidReport, ManualRequest, Outcome, Placement
+from bin_daemon.domain import (
+    Classification,
+    Decision,
+    Fault,
+    FillChange,
+    LidReport,
+    ManualRequest,
+    Outcome,
+    Placement,
+    StopEdge,
+)
 from bin_daemon.events import actions
 from bin_daemon.events import outbox as box
 from bin_daemon.events.actions import OpenAction
 from bin_daemon.events.outbox import Backlog, Outbox, OutboxRow, Record, Statement
-from bin_daemon.events.payloads import Clock, EventItem, ItemDraft, fault_event, item_draft, manual_draft, utc_text
+from bin_daemon.events.payloads import (
+    Clock,
+    EventItem,
+    ItemDraft,
+    Payload,
+    When,
+    fault_event,
+    fill_event,
+    item_draft,
+    manual_draft,
+    stop_event,
+    utc_text,
+)
 from bin_daemon.events.store import Store, StoreError
 from bin_daemon.events.wallclock import clock_is_synced
 
@@ -131,6 +153,20 @@ class Journal:
                 self._drop_fault(code)
                 self._flush()
 
+    def tell_stop(self, edge: StopEdge) -> None:
+        """Tell what happened to the stop."""
+        with self._lock:
+            when = self._when()
+            self._happening(when, "event/stop", stop_event(edge, when))
+            self._flush()
+
+    def tell_fill(self, change: FillChange) -> None:
+        """Tell that a compartment's level has changed."""
+        with self._lock:
+            when = self._when()
+            self._happening(when, "event/fill", fill_event(change, when))
+            self._flush()
+
     def recover(self, last_action_id: int | None) -> int:
         """Close what an earlier run left open as ``interrupted``; returns how many. Call it at any time, also much later.
 
@@ -213,12 +249,15 @@ class Journal:
         self._fault_record(self._faults.pop(code), "cleared", ("DELETE FROM faults WHERE code = ?", (code,)))
 
     def _fault_record(self, fault: Fault, edge: Literal["raised", "cleared"], statement: Statement) -> None:
+        when = self._when()
+        self._happening(when, "event/fault", fault_event(fault, edge, when), statement)
+
+    def _happening(self, when: When, topic: str, event: Payload, *statements: Statement) -> None:
+        self._backlog.add(Record(statements, self._row(when.id, topic, event.json_bytes())))
+
+    def _when(self) -> When:
         _, ts, clock = self._now()
-        event_id = str(uuid_utils.uuid7())
-        event = fault_event(
-            fault, edge, event_id=event_id, ts=ts, clock=clock, seq=self._next_seq(), boot_id=self._boot_id
-        )
-        self._backlog.add(Record((statement,), self._row(event_id, "event/fault", event.json_bytes())))
+        return When(str(uuid_utils.uuid7()), self._next_seq(), self._boot_id, ts, clock)
 
     def _row(self, event_id: str, topic: str, payload: bytes) -> OutboxRow:
         return OutboxRow(event_id, topic, payload, self._wall() if self._synced() else None)

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bin_daemon.domain import Category, Classification, Decision, Fault, ManualRequest, Mode, Outcome, Placement
+from bin_daemon.domain import (
+    Category,
+    Classification,
+    Decision,
+    Fault,
+    FillChange,
+    ManualRequest,
+    Mode,
+    Outcome,
+    Placement,
+    StopEdge,
+)
 
 VERSION = 1
 ONLINE, OFFLINE = "online", "offline"
@@ -92,18 +103,39 @@ class EventItem(ItemDraft, Payload):
     open_ms: float | None = Field(None, description="From open to shut as the controller reported them.")
 
 
-class EventFault(Payload):
-    """``event/fault``: sent once when a fault is raised and once when it is cleared."""
+class EventHappening(Payload):
+    """Common to what happens without an item: told at least once, with its own id to drop repeats by."""
 
     id: str
     seq: int
     boot_id: str
     clock: Clock
+
+
+class EventFault(EventHappening):
+    """``event/fault``: sent once when a fault is raised and once when it is cleared."""
+
     event: Literal["raised", "cleared"]
     code: str
     severity: str
     text: str
     fix: str
+
+
+class EventStop(EventHappening):
+    """``event/stop``: the mushroom switch was pressed or released, a stop was latched or cleared."""
+
+    event: StopEdge
+    text: str
+
+
+class EventFill(EventHappening):
+    """``event/fill``: a compartment's level has changed by more than jitter, and stayed so."""
+
+    lid: int
+    category: Category | None
+    full_frac: float | None = Field(description="0 (empty) to 1 (full); null: nothing measures it any more.")
+    before_frac: float | None = Field(description="What was told before.")
 
 
 class FaultState(BaseModel):
@@ -121,7 +153,7 @@ class LidSnapshot(BaseModel):
     lid: int
     category: Category | None = None
     position: str
-    full_frac: float | None = None
+    full_frac: float | None = Field(None, description="As told last in ``event/fill``.")
 
 
 class OpenPayload(Payload):
@@ -138,7 +170,8 @@ class State(OpenPayload):
     mode: Mode = Mode.AUTO
     sight: str = "unknown"
     controller: bool = Field(False, description="The controller answers.")
-    stopped: bool = False
+    stopped: bool = Field(False, description="A stop is in force; it ends by stop.clear.")
+    stop_pressed: bool = Field(False, description="The stop switch itself is pressed: release it first.")
     lids: tuple[LidSnapshot, ...] = ()
     faults: tuple[FaultState, ...] = ()
 
@@ -202,6 +235,8 @@ TOPICS: dict[str, type[Payload]] = {
     "health": Health,
     "event/item": EventItem,
     "event/fault": EventFault,
+    "event/stop": EventStop,
+    "event/fill": EventFill,
     "rsp/{name}": Response,
 }
 """Every topic that carries JSON, with its model."""
@@ -248,16 +283,44 @@ def manual_draft(request: ManualRequest, decision: Decision, *, ts: str, clock: 
     )
 
 
-def fault_event(
-    fault: Fault, event: Literal["raised", "cleared"], *, event_id: str, ts: str, clock: Clock, seq: int, boot_id: str
-) -> EventFault:
+STOP_TEXTS = {
+    StopEdge.PRESSED: "The stop switch was pressed: no lid moves.",
+    StopEdge.RELEASED: "The stop switch was released. The stop stays latched until stop.clear.",
+    StopEdge.LATCHED: "A stop is latched until stop.clear.",
+    StopEdge.CLEARED: "The stop was cleared. No lid moved by that.",
+}
+
+
+class When(NamedTuple):
+    """What stands in every happening."""
+
+    id: str
+    seq: int
+    boot_id: str
+    ts: str
+    clock: Clock
+
+
+def stop_event(edge: StopEdge, when: When) -> EventStop:
+    """One edge of the stop."""
+    return EventStop(**when._asdict(), event=edge, text=STOP_TEXTS[edge])
+
+
+def fill_event(change: FillChange, when: When) -> EventFill:
+    """One change of a level."""
+    return EventFill(
+        **when._asdict(),
+        lid=change.lid,
+        category=change.category,
+        full_frac=None if change.full_frac is None else _finite(change.full_frac),
+        before_frac=None if change.before_frac is None else _finite(change.before_frac),
+    )
+
+
+def fault_event(fault: Fault, event: Literal["raised", "cleared"], when: When) -> EventFault:
     """One edge of a fault."""
     return EventFault(
-        ts=ts,
-        id=event_id,
-        seq=seq,
-        boot_id=boot_id,
-        clock=clock,
+        **when._asdict(),
         event=event,
         code=_clean(fault.code, LABEL_CHARS_MAX),
         severity=fault.severity,

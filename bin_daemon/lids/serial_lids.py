@@ -19,7 +19,18 @@ from bin_daemon.errors import DeviceError
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
 from bin_daemon.lids.versions import mend_version
-from firmware_protocol.messages import Close, Command, Open, StopClear, StopLatch, StopNow, Telemetry
+from firmware_protocol.messages import (
+    Caps,
+    Close,
+    Command,
+    Indicate,
+    Open,
+    Pattern,
+    StopClear,
+    StopLatch,
+    StopNow,
+    Telemetry,
+)
 from firmware_protocol.session import Answered, HostSession, SessionError, SessionEvent, Unanswered
 
 if TYPE_CHECKING:
@@ -28,7 +39,7 @@ if TYPE_CHECKING:
     import serial
 
     from bin_daemon.config.settings import ControllerSettings, LidSettings
-    from bin_daemon.domain import LidCommand
+    from bin_daemon.domain import LidCommand, Signal
     from bin_daemon.lids.snapshot import ControllerInfo
 
 ANSWER_S = 0.9
@@ -38,8 +49,12 @@ HANDSHAKE_S = 4.0
 open the port afresh (the controller shut its lids after 2 s)."""
 HEARD_BYTES = 48
 """Of a stranger's talk, quoted in the error."""
+SIGNAL_FRESH_S = 1.0
+"""A signal that found the line busy for so long tells the person nothing any more."""
 SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
 """Where a CLOSE would change nothing."""
+
+INDICATOR = str(Caps.INDICATOR.name).lower()
 
 NOT_CONNECTED = Unanswered(0, Command(), "NOT_CONNECTED", sent=False)
 """The answer where there is nobody to ask."""
@@ -69,6 +84,8 @@ class SerialLids:
         self._awaited: dict[int, Answered | Unanswered | None] = {}
         self._broken: DeviceError | None = None
         self._heard = b""
+        self._waiting: tuple[Signal, float] | None = None
+        """The newest signal that found the line busy, and when."""
         self._winding_down = False
         """No handshake is worth waiting for any more."""
 
@@ -102,6 +119,15 @@ class SerialLids:
             elif answer is None:
                 self._hearing.ledger.unanswered(command.action_id, "NO_REPLY")
             self._publish()
+
+    def signal(self, signal: Signal) -> None:
+        """Show ``signal`` where the controller has an indicator. Never raises and waits for no answer; while a command is under
+        way it waits itself, and a newer one takes its place.
+        """
+        with self._changed:
+            self._waiting = (signal, self._clock())
+            self._indicate(self._clock())
+            self._flush()
 
     def close(self, lid: int) -> bool:
         """Shut one lid now; any thread. True when the controller accepted."""
@@ -146,7 +172,7 @@ class SerialLids:
             now = self._clock()
             self._port = port
             self._session = HostSession(self._nonce(), telemetry_ms=self._settings.telemetry_ms)
-            self._broken, self._heard = None, b""
+            self._broken, self._heard, self._waiting = None, b"", None
             self._hearing.begin(now)
             self._session.start(now)
             self._flush()
@@ -170,6 +196,7 @@ class SerialLids:
             self._handle(session.receive(data, now), now)
             self._handle(session.tick(now), now)
             self._hearing.ledger.expire(now)
+            self._indicate(now)
             self._flush()
             self._publish()
             self._check(now)
@@ -222,6 +249,15 @@ class SerialLids:
         finally:
             answer = self._awaited.pop(ticket)
         return answer
+
+    def _indicate(self, now: float) -> None:
+        """Send the signal that waits, once nothing else is on the line: one that were in flight would hold up an OPEN."""
+        session = self._session
+        if self._waiting is None or session is None or not session.idle or self._awaited:
+            return
+        (signal, asked_t_s), self._waiting = self._waiting, None
+        if now - asked_t_s <= SIGNAL_FRESH_S and INDICATOR in self._state.capabilities:
+            session.send(Indicate(Pattern[signal.pattern.name], signal.duration_ms), now)
 
     def _handle(self, events: Sequence[SessionEvent], now: float) -> None:
         for event in events:

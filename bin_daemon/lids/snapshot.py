@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bin_daemon.domain import LidPosition, LidsState, LidState
-from firmware_protocol.messages import Caps, EventKind, LidPhase, ResetCause, Telemetry, TelemetryMore
+from firmware_protocol.messages import Caps, EventKind, LidPhase, ResetCause, Stop, Telemetry, TelemetryMore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,14 +79,23 @@ class Snapshot:
         self._settings = {lid.lid: lid for lid in lids}
         self._lids = {number: LidState(number, LidPosition.UNKNOWN) for number in self._settings}
         self._connected = False
-        self._stopped = False
+        self._stopped = self._stop_pressed = False
+        self._stop_presses = 0
         self._voltage_ok = True
         self._capabilities: frozenset[str] = frozenset()
 
     @property
     def state(self) -> LidsState:
         """All lids at this moment."""
-        return LidsState(self._connected, dict(self._lids), self._stopped, self._voltage_ok, self._capabilities)
+        return LidsState(
+            self._connected,
+            dict(self._lids),
+            self._stopped,
+            self._voltage_ok,
+            self._capabilities,
+            stop_pressed=self._stop_pressed,
+            stop_presses=self._stop_presses,
+        )
 
     def connect(self, info: ControllerInfo) -> None:
         """The controller shook hands: it is there, where its lids are it will say."""
@@ -108,6 +117,7 @@ class Snapshot:
         """Take one report."""
         if isinstance(report, Telemetry):
             self._stopped = report.stop != 0
+            self._press(pressed=bool(report.stop & Stop.MUSHROOM))
             self._voltage_ok = report.vservo_mv is None or report.vservo_mv >= LOW_SUPPLY_MV
         first_lid = 0 if isinstance(report, Telemetry) else report.first_lid
         for number, slot in enumerate(report.slots, first_lid + 1):
@@ -128,6 +138,12 @@ class Snapshot:
     def stop(self) -> None:
         """The mushroom switch was pressed."""
         self._stopped = True
+        self._press(pressed=True)
+
+    def _press(self, *, pressed: bool) -> None:
+        """Event and telemetry tell of one press in any order, and the event alone of a short one."""
+        self._stop_presses += pressed and not self._stop_pressed
+        self._stop_pressed = pressed
 
     def resting(self, number: int) -> bool:
         """Whether that lid is known to be shut."""
