@@ -15,6 +15,9 @@ BODY_MAX = 60
 WIRE_MAX = BODY_MAX + 2
 """One COBS code byte (a body is shorter than 254) and the delimiter."""
 
+SILENCE_MS = 1000
+"""After this long a sender flushes the line with one delimiter more."""
+
 
 class FrameTooLong(ValueError):  # noqa: N818  # says what it is
     """A body that does not fit a frame: a bug of the sender."""

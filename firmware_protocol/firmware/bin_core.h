@@ -63,15 +63,96 @@ struct bin_identity {
     uint8_t lids; /* 1..BIN_LIDS_MAX */
 };
 
-/* Action ids whose motion began, oldest first. Lives in memory that a reset spares (.noinit), under its own CRC. */
-struct bin_survivor {
-    uint32_t actions[BIN_ACTION_RING];
+/* Action ids whose motion began, oldest first, under a CRC. */
+struct bin_actions {
+    uint32_t ids[BIN_ACTION_RING]; /* those beyond count are 0 */
     uint8_t count;
     uint16_t crc;
 };
 
-/* To be completed by the core's owner below this line: struct bin_lid, struct bin_core (all state; nothing outside it). */
-struct bin_core;
+/* Lives in memory that a reset spares (.noinit). Twice, written one after the other: a reset in the middle of a write
+ * leaves one whole copy, so what has ever moved a lid is never forgotten. */
+struct bin_survivor {
+    struct bin_actions copies[2];
+};
+
+/* One row of the state table. */
+struct bin_lid {
+    struct bin_cal cal;
+    uint8_t number;
+    uint8_t phase;            /* BIN_LID_PHASE_* */
+    uint8_t goal;             /* where the present motion goes: BIN_LIMITS_CLOSED or BIN_LIMITS_OPEN */
+    uint8_t reversals;        /* in a row */
+    uint16_t pulse_us;        /* sent now, or BIN_NO_PULSE */
+    uint16_t last_us;         /* the last sent since the reset: where the lid stands, as far as anybody knows; or BIN_NO_PULSE */
+    uint16_t hold_ms;
+    uint16_t start_within_ms;
+    uint16_t travel_ms;       /* bound of the present motion */
+    uint16_t jog_us;          /* target while jogging */
+    uint32_t action_id;       /* 0 = none */
+    uint32_t last_close_id;
+    uint32_t since_ms;        /* when the phase began */
+    uint32_t stepped_ms;
+    uint32_t ended_ms;        /* when the last motion ended, if `resting` */
+    uint32_t over_ms;         /* since when the current is above the stall limit, if `over` */
+    uint32_t opened_ms;       /* when it was reported open, if `opened` */
+    bool resting;
+    bool over;
+    bool opened;
+    bool close_due;
+    bool stay;                /* cleared from a stop or fault: moves again only by CLOSE or the dead-man */
+};
+
+struct bin_event {
+    uint32_t action_id;
+    uint16_t seq;
+    uint16_t value;
+    uint8_t kind;
+    uint8_t lid;
+};
+
+enum bin_restart { BIN_RESTART_NONE, BIN_RESTART_REBOOT, BIN_RESTART_BOOTLOADER };
+
+/* All state; nothing lies outside it. Boards and tests read it at most. */
+struct bin_core {
+    const struct bin_hal *hal;
+    const struct bin_identity *identity;
+    struct bin_survivor *survivor;
+    uint32_t now_ms;          /* of the call in progress */
+
+    /* The lids: bin_core.c. */
+    struct bin_lid lids[BIN_LIDS_MAX];
+    uint8_t lid_count;
+    uint8_t stop;             /* BIN_STOP_* */
+    bool host_alive;          /* kept by the link */
+    bool calibrating;
+    uint32_t calibrating_ms;
+    bool resting;             /* some lid's motion ended less than BIN_STAGGER_MS ago */
+    uint32_t ended_ms;        /* when, if `resting` */
+    uint32_t opens_ms[BIN_OPENS_MAX]; /* starts of the openings of the last minute, a ring */
+    uint8_t opens;
+    uint8_t opens_at;         /* where the next one goes */
+
+    /* The link: bin_link.c. */
+    struct frame_decoder decoder;
+    struct bin_event events[BIN_EVENT_RING]; /* oldest first, none of them named by a PING yet */
+    uint8_t event_count;
+    uint16_t event_seq;
+    uint16_t session;         /* 0 = none since the reset */
+    uint16_t last_seq;        /* 0 = no command yet */
+    uint16_t answer_detail;   /* answer to last_seq */
+    uint8_t answer_code;
+    uint8_t answer_cal;       /* lid whose DIAG belongs to that answer, or BIN_NO_LID */
+    uint8_t cause;            /* BIN_RESET_CAUSE_* */
+    uint8_t restart;          /* enum bin_restart: due once the answer is out */
+    uint16_t telemetry_ms;    /* 0 = off */
+    uint32_t booted_ms;
+    uint32_t heard_ms;        /* last valid frame of the session */
+    uint32_t told_ms;         /* last telemetry */
+    uint32_t repeated_ms;     /* last repeat of the events */
+    uint32_t sent_ms;         /* last frame, if `sent` */
+    bool sent;
+};
 
 /* Starts as after `cause` (a BIN_RESET_CAUSE_* value). `hal`, `identity` and `survivor` must outlive the core. Sends BOOT; every lid is
  * detached, and those not on their closed switch are homed by later ticks. */

@@ -1,59 +1,67 @@
 /* Made from messages.py, limits.py, framing.py and version.py by `python -m firmware_protocol.generate`: do not edit.
- * SPEC.md tells what it means. Where a define ends in u it is an unsigned int, which may have 16 bits. */
+ * SPEC.md tells what it means. Numbers above 32767 end in u: int may have 16 bits. */
 #ifndef BIN_PROTOCOL_H
 #define BIN_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Versions. */
-#define BIN_FW_MAJOR 1u
-#define BIN_FW_MINOR 0u
-#define BIN_FW_PATCH 0u
-#define BIN_PROTO_MAJOR 1u
-#define BIN_PROTO_MINOR 0u
+#define BIN_FW_MAJOR 1
+#define BIN_FW_MINOR 0
+#define BIN_FW_PATCH 0
+#define BIN_PROTO_MAJOR 1
+#define BIN_PROTO_MINOR 0
 
 /* The frame. */
-#define BIN_HEADER_SIZE 6u
-#define BIN_CRC_SIZE 2u
-#define BIN_BODY_MAX 60u
-#define BIN_WIRE_MAX 62u
-#define BIN_RETRANSMIT 1u
-#define BIN_RESERVED_BITS 14u
-#define BIN_MAX_LIDS 16u
-#define BIN_SLOTS 4u
-#define BIN_NO_LID 255u
+#define BIN_HEADER_SIZE 6
+#define BIN_CRC_SIZE 2
+#define BIN_BODY_MAX 60
+#define BIN_WIRE_MAX 62
+#define BIN_SILENCE_MS 1000
+#define BIN_RETRANSMIT 1
+#define BIN_RESERVED_BITS 14
+#define BIN_MAX_LIDS 16
+#define BIN_SLOTS 4
+#define BIN_NO_LID 255
 #define BIN_MAGIC 0x4E454F42UL
 
 /* The device's own limits: ms, us, mV, mA. */
-#define BIN_HOST_SILENCE_MS 2000u
-#define BIN_STAGGER_MS 300u
-#define BIN_REST_MS 1000u
-#define BIN_OPENS_MAX 20u
+#define BIN_HOST_SILENCE_MS 2000
+#define BIN_STAGGER_MS 300
+#define BIN_REST_MS 1000
+#define BIN_OPENS_MAX 20
 #define BIN_OPENS_WINDOW_MS 60000u
-#define BIN_HOLD_MIN_MS 1000u
-#define BIN_HOLD_MAX_MS 10000u
-#define BIN_REVERSED_HOLD_MS 2000u
-#define BIN_HALTED_HOLD_MS 2000u
-#define BIN_REVERSALS_MAX 3u
-#define BIN_JAM_MS 80u
-#define BIN_INRUSH_MS 150u
-#define BIN_SETTLE_MS 250u
-#define BIN_TRAVEL_SLACK_MS 1000u
-#define BIN_DETACH_MS 300u
-#define BIN_STEP_MS 20u
-#define BIN_VIN_MIN_MV 4500u
-#define BIN_VSERVO_MIN_MV 4600u
-#define BIN_CALIBRATING_MS 30000u
-#define BIN_PULSE_MIN_US 500u
-#define BIN_PULSE_MAX_US 2500u
-#define BIN_CAL_TRAVEL_MIN_US 100u
-#define BIN_JAM_MAX_MA 5000u
-#define BIN_EVENT_RING 8u
-#define BIN_EVENT_REPEAT_MS 200u
-#define BIN_TELEMETRY_MOVING_MS 100u
-#define BIN_TELEMETRY_MIN_MS 50u
-#define BIN_TELEMETRY_MAX_MS 10000u
-#define BIN_ACTION_RING 8u
+#define BIN_HOLD_MIN_MS 1000
+#define BIN_HOLD_MAX_MS 10000
+#define BIN_REVERSED_HOLD_MS 2000
+#define BIN_HALTED_HOLD_MS 2000
+#define BIN_REVERSALS_MAX 3
+#define BIN_JAM_MS 80
+#define BIN_INRUSH_MS 150
+#define BIN_SETTLE_MS 250
+#define BIN_TRAVEL_SLACK_MS 1000
+#define BIN_DETACH_MS 300
+#define BIN_STEP_MS 20
+#define BIN_VIN_MIN_MV 4500
+#define BIN_VSERVO_MIN_MV 4600
+#define BIN_CALIBRATING_MS 30000
+#define BIN_PULSE_MIN_US 500
+#define BIN_PULSE_MAX_US 2500
+#define BIN_CAL_TRAVEL_MIN_US 100
+#define BIN_JAM_MAX_MA 5000
+#define BIN_EVENT_RING 8
+#define BIN_EVENT_REPEAT_MS 200
+#define BIN_TELEMETRY_MOVING_MS 100
+#define BIN_TELEMETRY_MIN_MS 50
+#define BIN_TELEMETRY_MAX_MS 10000
+#define BIN_ACTION_RING 8
+
+/* The calibration until SET_CAL. */
+#define BIN_DEFAULT_OPEN_US 2000
+#define BIN_DEFAULT_CLOSED_US 1000
+#define BIN_DEFAULT_SPEED_US_PER_20MS 20
+#define BIN_DEFAULT_JAM_MA 900
 
 enum bin_type {
     BIN_TYPE_HELLO = 1,
@@ -180,110 +188,110 @@ enum bin_timeout_reason {
 };
 
 /* Payload sizes, and offsets of the fields in their payload. */
-#define BIN_SIZE_HELLO 4u
-#define BIN_AT_HELLO_HOST_MAJOR 0u
-#define BIN_AT_HELLO_HOST_MINOR 1u
-#define BIN_AT_HELLO_TELEMETRY_MS 2u
-#define BIN_SIZE_OPEN 10u
-#define BIN_AT_OPEN_LID 1u
-#define BIN_AT_OPEN_ACTION_ID 2u
-#define BIN_AT_OPEN_HOLD_MS 6u
-#define BIN_AT_OPEN_START_WITHIN_MS 8u
-#define BIN_SIZE_CLOSE 6u
-#define BIN_AT_CLOSE_LID 1u
-#define BIN_AT_CLOSE_ACTION_ID 2u
-#define BIN_SIZE_STOP_NOW 1u
-#define BIN_SIZE_STOP_LATCH 1u
-#define BIN_SIZE_STOP_CLEAR 5u
-#define BIN_AT_STOP_CLEAR_MAGIC 1u
-#define BIN_SIZE_JOG 4u
-#define BIN_AT_JOG_LID 1u
-#define BIN_AT_JOG_PULSE_US 2u
-#define BIN_SIZE_CALIBRATE 2u
-#define BIN_AT_CALIBRATE_ON 1u
-#define BIN_SIZE_SET_CAL 9u
-#define BIN_AT_SET_CAL_LID 1u
-#define BIN_AT_SET_CAL_OPEN_US 2u
-#define BIN_AT_SET_CAL_CLOSED_US 4u
-#define BIN_AT_SET_CAL_SPEED_US_PER_20MS 6u
-#define BIN_AT_SET_CAL_JAM_MA 7u
-#define BIN_SIZE_GET_CAL 2u
-#define BIN_AT_GET_CAL_LID 1u
-#define BIN_SIZE_SET_TELEMETRY 3u
-#define BIN_AT_SET_TELEMETRY_PERIOD_MS 1u
-#define BIN_SIZE_INDICATE 4u
-#define BIN_AT_INDICATE_PATTERN 1u
-#define BIN_AT_INDICATE_DURATION_MS 2u
-#define BIN_SIZE_REBOOT 5u
-#define BIN_AT_REBOOT_MAGIC 1u
-#define BIN_SIZE_ENTER_BOOTLOADER 5u
-#define BIN_AT_ENTER_BOOTLOADER_MAGIC 1u
-#define BIN_SIZE_PING 6u
-#define BIN_AT_PING_HOST_MS 0u
-#define BIN_AT_PING_LAST_EVENT_SEQ 4u
-#define BIN_SIZE_HELLO_ACK 26u
-#define BIN_AT_HELLO_ACK_PROTO_MAJOR 0u
-#define BIN_AT_HELLO_ACK_PROTO_MINOR 1u
-#define BIN_AT_HELLO_ACK_FW_MAJOR 2u
-#define BIN_AT_HELLO_ACK_FW_MINOR 3u
-#define BIN_AT_HELLO_ACK_FW_PATCH 4u
-#define BIN_AT_HELLO_ACK_GIT 5u
-#define BIN_AT_HELLO_ACK_BOARD 9u
-#define BIN_AT_HELLO_ACK_UID 10u
-#define BIN_AT_HELLO_ACK_CAPS 16u
-#define BIN_AT_HELLO_ACK_LIDS 20u
-#define BIN_AT_HELLO_ACK_RESET_CAUSE 21u
-#define BIN_AT_HELLO_ACK_LAST_ACTION_ID 22u
-#define BIN_SIZE_RESULT 3u
-#define BIN_AT_RESULT_CODE 0u
-#define BIN_AT_RESULT_DETAIL 1u
-#define BIN_SIZE_EVENT 10u
-#define BIN_AT_EVENT_EVENT_SEQ 0u
-#define BIN_AT_EVENT_KIND 2u
-#define BIN_AT_EVENT_LID 3u
-#define BIN_AT_EVENT_ACTION_ID 4u
-#define BIN_AT_EVENT_VALUE 8u
-#define BIN_SIZE_TELEMETRY 48u
-#define BIN_AT_TELEMETRY_UPTIME_MS 0u
-#define BIN_AT_TELEMETRY_STATE 4u
-#define BIN_AT_TELEMETRY_STOP 5u
-#define BIN_AT_TELEMETRY_VIN_MV 6u
-#define BIN_AT_TELEMETRY_VSERVO_MV 8u
-#define BIN_AT_TELEMETRY_SLOTS 10u
-#define BIN_AT_TELEMETRY_PINCH 42u
-#define BIN_AT_TELEMETRY_TEMP_C 43u
-#define BIN_AT_TELEMETRY_CRC_ERRORS 44u
-#define BIN_AT_TELEMETRY_LENGTH_ERRORS 45u
-#define BIN_AT_TELEMETRY_SEQ_ERRORS 46u
-#define BIN_AT_TELEMETRY_OVERRUNS 47u
-#define BIN_SIZE_BOOT 8u
-#define BIN_AT_BOOT_FW_MAJOR 0u
-#define BIN_AT_BOOT_FW_MINOR 1u
-#define BIN_AT_BOOT_FW_PATCH 2u
-#define BIN_AT_BOOT_RESET_CAUSE 3u
-#define BIN_AT_BOOT_LAST_ACTION_ID 4u
-#define BIN_SIZE_PONG 8u
-#define BIN_AT_PONG_HOST_MS 0u
-#define BIN_AT_PONG_UPTIME_MS 4u
-#define BIN_SIZE_CALIBRATION 9u
-#define BIN_AT_CALIBRATION_LID 1u
-#define BIN_AT_CALIBRATION_OPEN_US 2u
-#define BIN_AT_CALIBRATION_CLOSED_US 4u
-#define BIN_AT_CALIBRATION_SPEED_US_PER_20MS 6u
-#define BIN_AT_CALIBRATION_JAM_MA 7u
-#define BIN_SIZE_TELEMETRY_MORE 34u
-#define BIN_AT_TELEMETRY_MORE_FIRST_LID 0u
-#define BIN_AT_TELEMETRY_MORE_SLOTS 1u
-#define BIN_AT_TELEMETRY_MORE_PINCH 33u
-#define BIN_SIZE_LID_TELEMETRY 8u
-#define BIN_AT_LID_TELEMETRY_STATE 0u
-#define BIN_AT_LID_TELEMETRY_POS_US 1u
-#define BIN_AT_LID_TELEMETRY_LIMITS 3u
-#define BIN_AT_LID_TELEMETRY_CURRENT_MA 4u
-#define BIN_AT_LID_TELEMETRY_FILL_MM 6u
+#define BIN_SIZE_HELLO 4
+#define BIN_AT_HELLO_HOST_MAJOR 0
+#define BIN_AT_HELLO_HOST_MINOR 1
+#define BIN_AT_HELLO_TELEMETRY_MS 2
+#define BIN_SIZE_OPEN 10
+#define BIN_AT_OPEN_LID 1
+#define BIN_AT_OPEN_ACTION_ID 2
+#define BIN_AT_OPEN_HOLD_MS 6
+#define BIN_AT_OPEN_START_WITHIN_MS 8
+#define BIN_SIZE_CLOSE 6
+#define BIN_AT_CLOSE_LID 1
+#define BIN_AT_CLOSE_ACTION_ID 2
+#define BIN_SIZE_STOP_NOW 1
+#define BIN_SIZE_STOP_LATCH 1
+#define BIN_SIZE_STOP_CLEAR 5
+#define BIN_AT_STOP_CLEAR_MAGIC 1
+#define BIN_SIZE_JOG 4
+#define BIN_AT_JOG_LID 1
+#define BIN_AT_JOG_PULSE_US 2
+#define BIN_SIZE_CALIBRATE 2
+#define BIN_AT_CALIBRATE_ON 1
+#define BIN_SIZE_SET_CAL 9
+#define BIN_AT_SET_CAL_LID 1
+#define BIN_AT_SET_CAL_OPEN_US 2
+#define BIN_AT_SET_CAL_CLOSED_US 4
+#define BIN_AT_SET_CAL_SPEED_US_PER_20MS 6
+#define BIN_AT_SET_CAL_JAM_MA 7
+#define BIN_SIZE_GET_CAL 2
+#define BIN_AT_GET_CAL_LID 1
+#define BIN_SIZE_SET_TELEMETRY 3
+#define BIN_AT_SET_TELEMETRY_PERIOD_MS 1
+#define BIN_SIZE_INDICATE 4
+#define BIN_AT_INDICATE_PATTERN 1
+#define BIN_AT_INDICATE_DURATION_MS 2
+#define BIN_SIZE_REBOOT 5
+#define BIN_AT_REBOOT_MAGIC 1
+#define BIN_SIZE_ENTER_BOOTLOADER 5
+#define BIN_AT_ENTER_BOOTLOADER_MAGIC 1
+#define BIN_SIZE_PING 6
+#define BIN_AT_PING_HOST_MS 0
+#define BIN_AT_PING_LAST_EVENT_SEQ 4
+#define BIN_SIZE_HELLO_ACK 26
+#define BIN_AT_HELLO_ACK_PROTO_MAJOR 0
+#define BIN_AT_HELLO_ACK_PROTO_MINOR 1
+#define BIN_AT_HELLO_ACK_FW_MAJOR 2
+#define BIN_AT_HELLO_ACK_FW_MINOR 3
+#define BIN_AT_HELLO_ACK_FW_PATCH 4
+#define BIN_AT_HELLO_ACK_GIT 5
+#define BIN_AT_HELLO_ACK_BOARD 9
+#define BIN_AT_HELLO_ACK_UID 10
+#define BIN_AT_HELLO_ACK_CAPS 16
+#define BIN_AT_HELLO_ACK_LIDS 20
+#define BIN_AT_HELLO_ACK_RESET_CAUSE 21
+#define BIN_AT_HELLO_ACK_LAST_ACTION_ID 22
+#define BIN_SIZE_RESULT 3
+#define BIN_AT_RESULT_CODE 0
+#define BIN_AT_RESULT_DETAIL 1
+#define BIN_SIZE_EVENT 10
+#define BIN_AT_EVENT_EVENT_SEQ 0
+#define BIN_AT_EVENT_KIND 2
+#define BIN_AT_EVENT_LID 3
+#define BIN_AT_EVENT_ACTION_ID 4
+#define BIN_AT_EVENT_VALUE 8
+#define BIN_SIZE_TELEMETRY 48
+#define BIN_AT_TELEMETRY_UPTIME_MS 0
+#define BIN_AT_TELEMETRY_STATE 4
+#define BIN_AT_TELEMETRY_STOP 5
+#define BIN_AT_TELEMETRY_VIN_MV 6
+#define BIN_AT_TELEMETRY_VSERVO_MV 8
+#define BIN_AT_TELEMETRY_SLOTS 10
+#define BIN_AT_TELEMETRY_PINCH 42
+#define BIN_AT_TELEMETRY_TEMP_C 43
+#define BIN_AT_TELEMETRY_CRC_ERRORS 44
+#define BIN_AT_TELEMETRY_LENGTH_ERRORS 45
+#define BIN_AT_TELEMETRY_SEQ_ERRORS 46
+#define BIN_AT_TELEMETRY_OVERRUNS 47
+#define BIN_SIZE_BOOT 8
+#define BIN_AT_BOOT_FW_MAJOR 0
+#define BIN_AT_BOOT_FW_MINOR 1
+#define BIN_AT_BOOT_FW_PATCH 2
+#define BIN_AT_BOOT_RESET_CAUSE 3
+#define BIN_AT_BOOT_LAST_ACTION_ID 4
+#define BIN_SIZE_PONG 8
+#define BIN_AT_PONG_HOST_MS 0
+#define BIN_AT_PONG_UPTIME_MS 4
+#define BIN_SIZE_CALIBRATION 9
+#define BIN_AT_CALIBRATION_LID 1
+#define BIN_AT_CALIBRATION_OPEN_US 2
+#define BIN_AT_CALIBRATION_CLOSED_US 4
+#define BIN_AT_CALIBRATION_SPEED_US_PER_20MS 6
+#define BIN_AT_CALIBRATION_JAM_MA 7
+#define BIN_SIZE_TELEMETRY_MORE 34
+#define BIN_AT_TELEMETRY_MORE_FIRST_LID 0
+#define BIN_AT_TELEMETRY_MORE_SLOTS 1
+#define BIN_AT_TELEMETRY_MORE_PINCH 33
+#define BIN_SIZE_LID_TELEMETRY 8
+#define BIN_AT_LID_TELEMETRY_STATE 0
+#define BIN_AT_LID_TELEMETRY_POS_US 1
+#define BIN_AT_LID_TELEMETRY_LIMITS 3
+#define BIN_AT_LID_TELEMETRY_CURRENT_MA 4
+#define BIN_AT_LID_TELEMETRY_FILL_MM 6
 
-/* Exact payload length of the message that a frame of this type carries; `command` is the first byte of its payload and
- * counts only for CMD and DIAG. 0 = there is no such message. */
+/* Exact payload length of the message that a frame of this type carries; `command` is the first byte of its payload
+ * and counts only for CMD and DIAG. 0 = there is no such message. */
 static inline uint8_t bin_payload_size(uint8_t type, uint8_t command)
 {
     switch (type) {
@@ -319,6 +327,23 @@ static inline uint8_t bin_payload_size(uint8_t type, uint8_t command)
         default: return 0;
         }
     default: return 0;
+    }
+}
+
+#define BIN_AT_COMMAND_LID 1
+
+/* Whether a CMD names a lid, which then lies at BIN_AT_COMMAND_LID of its payload. */
+static inline bool bin_names_lid(uint8_t command)
+{
+    switch (command) {
+    case BIN_CMD_OPEN:
+    case BIN_CMD_CLOSE:
+    case BIN_CMD_JOG:
+    case BIN_CMD_SET_CAL:
+    case BIN_CMD_GET_CAL:
+        return true;
+    default:
+        return false;
     }
 }
 

@@ -187,7 +187,7 @@ def test_a_stale_file_is_found(tmp_path: Path) -> None:
     for name, old, new in (
         ("SPEC.md", "payload 26 bytes", "payload 27 bytes"),
         ("vectors.json", "54862", "54863"),
-        ("firmware/protocol.h", "BIN_SIZE_HELLO_ACK 26u", "BIN_SIZE_HELLO_ACK 27u"),
+        ("firmware/protocol.h", "BIN_SIZE_HELLO_ACK 26", "BIN_SIZE_HELLO_ACK 27"),
     ):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert old in text
