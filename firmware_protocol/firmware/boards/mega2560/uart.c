@@ -1,0 +1,91 @@
+#include "uart.h"
+
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <util/atomic.h>
+
+#include "gpio.h"
+
+/* 256, so that an index of one byte wraps by itself. Out: a full ring of events and a telemetry frame (8 x 20 + 58 bytes).
+ * In: 22 ms at full speed, the longest tick is 1 ms. One byte stays free: full and empty would look the same. */
+#define RING 256u
+
+static volatile uint8_t in[RING], out[RING];
+static volatile uint8_t in_head, in_tail, out_head, out_tail;
+
+void uart_begin(void)
+{
+    gpio_input_pullup(PIN_RX); /* no host: the line rests instead of picking up noise */
+    UCSR0A = _BV(U2X0);        /* before the divisor: 115200 is 2.1 % off with it and -3.5 % without */
+    UBRR0 = (uint16_t)((F_CPU + UART_BAUD * 4u) / (UART_BAUD * 8u) - 1u);
+    UCSR0C = _BV(UCSZ01) | _BV(UCSZ00);
+    UCSR0B = _BV(RXCIE0) | _BV(RXEN0) | _BV(TXEN0);
+}
+
+ISR(USART0_RX_vect)
+{
+    const uint8_t status = UCSR0A; /* before the byte: reading the byte clears it */
+    const uint8_t byte = UDR0;
+    const uint8_t next = (uint8_t)(in_head + 1u);
+
+    /* A byte without its stop bit is none. What an overrun or a full ring loses, the frame's CRC finds missing. */
+    if (!(status & _BV(FE0)) && next != in_tail) {
+        in[in_head] = byte;
+        in_head = next;
+    }
+}
+
+ISR(USART0_UDRE_vect)
+{
+    if (out_tail == out_head) {
+        UCSR0B &= (uint8_t)~_BV(UDRIE0);
+        return;
+    }
+    UDR0 = out[out_tail];
+    out_tail = (uint8_t)(out_tail + 1u);
+}
+
+bool uart_send(const uint8_t *data, uint8_t len)
+{
+    const uint8_t room = (uint8_t)(out_tail - out_head - 1u);
+    uint8_t head = out_head;
+
+    if (len > room)
+        return false;
+    for (uint8_t i = 0; i < len; i++)
+        out[head++] = data[i];
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+    {
+        out_head = head;
+        UCSR0B |= _BV(UDRIE0);
+    }
+    return true;
+}
+
+uint8_t uart_take(uint8_t *data, uint8_t room)
+{
+    uint8_t count = 0;
+
+    while (count < room && in_tail != in_head) {
+        data[count++] = in[in_tail];
+        in_tail = (uint8_t)(in_tail + 1u);
+    }
+    return count;
+}
+
+bool uart_has_input(void)
+{
+    return in_tail != in_head;
+}
+
+bool uart_sent_all(void)
+{
+    return out_tail == out_head;
+}
+
+void uart_end(void)
+{
+    UCSR0B = 0;
+    UCSR0A = 0;
+    UBRR0 = 0;
+}
