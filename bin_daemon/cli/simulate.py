@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def simulate_controller(  # noqa: PLR0917 - Typer reads its options from the signature
     as_json: Annotated[
-        bool, typer.Option("--json", help='JSON lines: first {"port": PATH}, then one object for each lid motion.')
+        bool,
+        typer.Option(
+            "--json",
+            help='JSON lines: first {"port": PATH}, then one object for each lid motion and each change of the lamp.',
+        ),
     ] = False,
     link: Annotated[Path | None, typer.Option(help="Also make this symbolic link to the port, as udev would.")] = None,
     lids: Annotated[int, typer.Option(min=1, max=16, help="Number of lids.")] = 4,
@@ -77,6 +81,8 @@ def _print_json(record: dict[str, Any]) -> None:
 def _print_line(record: dict[str, Any]) -> None:
     if "port" in record:
         print(f"controller on {record['port']}, Ctrl-C ends it", flush=True)
+    elif "lamp" in record:
+        print(f"{record['t_s']:9.3f} s  lamp {record['lamp']}", flush=True)
     else:
         print(
             f"{record['t_s']:9.3f} s  lid {record['lid']} {record['motion']:8} action {record['action_id']}", flush=True

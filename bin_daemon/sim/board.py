@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bin_daemon.sim.lamp import Lamp
 from bin_daemon.sim.plant import LidPlant, PlantSettings
 from firmware_protocol.messages import Calibration, Limits
 
@@ -27,7 +28,7 @@ class Board:
         self.lids = [LidPlant(settings) for _ in range(settings.lids)]
         self.vin = vin_mv
         self.mushroom = False
-        self.pattern = 0
+        self.lamp = Lamp()
         self.restart_wanted = False
         span = abs(settings.open_us - settings.closed_us)
         speed = max(1, min(255, round(span * SLEW_PERIOD_MS / travel_ms)))
@@ -37,6 +38,7 @@ class Board:
     def advance(self, dt_s: float) -> list[tuple[int, Motion]]:
         """Let time pass; returns (lid, motion) in order. The mushroom switch cuts the servos' power."""
         told = []
+        self.lamp.advance(dt_s)
         for number, lid in enumerate(self.lids):
             if self.mushroom:
                 lid.stalled = lid.moving = False
@@ -81,9 +83,9 @@ class Board:
         """The mushroom switch."""
         return self.mushroom
 
-    def indicate(self, pattern: int, duration_ms: int) -> None:  # noqa: ARG002 - the lamp's end is not simulated
+    def indicate(self, pattern: int, duration_ms: int) -> None:
         """Lamp and buzzer."""
-        self.pattern = pattern
+        self.lamp.indicate(pattern, duration_ms)
 
     def load_cal(self, lid: int) -> Calibration | None:
         """From the simulated EEPROM."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bin_daemon.errors import ConfigError
 from bin_daemon.sim.controller import SimulatedController
+from bin_daemon.sim.far_end import FarEnd
 from bin_daemon.sim.pty import PtyPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bin_daemon.sim.lamp import Shown
     from bin_daemon.sim.options import SimOptions
     from bin_daemon.sim.world import LidMotion, World
 
@@ -24,11 +26,15 @@ VACANT_S = 0.01
 """How often to look whether somebody has opened the port."""
 
 
-class PtyController:
-    """One simulated controller on one pty, a context manager; `unplug` and `plug` move the cable, the board keeps its power."""
+EndT = TypeVar("EndT", bound=FarEnd)
+PtyT = TypeVar("PtyT", bound="PtyEnd[Any]")
 
-    def __init__(self, world: World, options: SimOptions, link: Path | None = None) -> None:
-        self.device = SimulatedController(world, options)
+
+class PtyEnd(Generic[EndT]):
+    """One simulated device on one pty, a context manager; `unplug` and `plug` move the cable, the board keeps its power."""
+
+    def __init__(self, device: EndT, link: Path | None = None) -> None:
+        self.device = device
         self._cable = threading.Lock()
         try:
             self._port = PtyPort(link)
@@ -38,14 +44,14 @@ class PtyController:
             ) from error
         self._host_there = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, name=f"sim-pty-{world.name}", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="sim-pty", daemon=True)
 
     @property
     def path(self) -> str:
         """What a program opens; the same across a replug when there is a link."""
         return self._port.path
 
-    def __enter__(self) -> PtyController:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self: PtyT) -> PtyT:  # noqa: PYI019 - typing.Self is younger than Python 3.10
         self.device.connect(self._write)
         self._thread.start()
         return self
@@ -85,6 +91,13 @@ class PtyController:
                 self._port.write(data)
 
 
+class PtyController(PtyEnd[SimulatedController]):
+    """Our own firmware's."""
+
+    def __init__(self, world: World, options: SimOptions, link: Path | None = None) -> None:
+        super().__init__(SimulatedController(world, options), link)
+
+
 def serve_pty(
     world: World,
     options: SimOptions,
@@ -93,7 +106,7 @@ def serve_pty(
     emit: Callable[[dict[str, Any]], None],
     stop: threading.Event,
 ) -> None:
-    """Run until ``stop``. ``emit`` gets ``{"port": PATH}`` first, then one object for each lid motion, in order."""
+    """Run until ``stop``. ``emit`` gets ``{"port": PATH}`` first, then one object for each lid motion and change of the lamp."""
     out = threading.Lock()
     start_t_s = time.monotonic()
 
@@ -106,8 +119,14 @@ def serve_pty(
                 "action_id": motion.action_id,
             })  # fmt: skip
 
+    def tell_lamp(shown: Shown) -> None:
+        with out, contextlib.suppress(BrokenPipeError):
+            t_s = round(time.monotonic() - start_t_s, 4)
+            emit({"t_s": t_s, "lamp": shown.pattern.name.lower(), "duration_ms": shown.duration_ms})
+
     with PtyController(world, options, link) as simulated:
         emit({"port": simulated.path})
+        simulated.device.board.lamp.on_change = tell_lamp
         forget = world.listen(tell)
         try:
             stop.wait()

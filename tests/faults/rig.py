@@ -88,7 +88,7 @@ class Controller(Motions):
 
     def _read(self, lines: Any) -> None:
         with lines:
-            self.motions.extend(json.loads(line) for line in lines)
+            self.motions.extend(x for x in map(json.loads, lines) if "motion" in x)
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
         """Cable out and power off."""
