@@ -10,7 +10,7 @@ import uuid_utils
 
 from bin_daemon.config import CameraSettings, Settings
 from bin_daemon.events import CommandQueue, Journal
-from bin_daemon.lids import SerialLids
+from bin_daemon.lids import LidController, make_lids
 from bin_daemon.model.classify import Classifier, open_as_configured
 from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
@@ -35,7 +35,7 @@ class Parts:
     classifier: Classifier
     policy: Policy
     journal: Journal
-    lids: SerialLids
+    lids: LidController
     commands: CommandQueue
 
 
@@ -46,7 +46,7 @@ def make_parts(settings: Settings) -> Parts:
     """
     register_serial()  # sim:// becomes a port like any other
     boot_id = uuid.uuid4().hex
-    lids = SerialLids(settings.controller, settings.lids)
+    lids = make_lids(settings.controller, settings.lids, settings.calibration)
     camera = _camera(settings.camera)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
     classifier = open_as_configured(bundle, settings.model, settings.service.state_dir, _ask_for_patience)

@@ -19,7 +19,6 @@ from bin_daemon.config import Loaded
 from bin_daemon.domain import Fault, Frame, Sight
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.service.health import process_health
-from firmware_protocol.messages import Telemetry
 
 FPS_FRAMES = 30
 FAULT_REST_S = 3.0
@@ -91,7 +90,7 @@ class Telling:
             "version": self._version,
             "name": self._settings.bin.name or self._settings.bin.id,
             "hardware": self._hardware,
-            "firmware": f"{hello.firmware} ({hello.git})" if hello else "",
+            "firmware": hello.title if hello else "",
             "model": self._parts.classifier.info,
             "config": self._config,
             "capabilities": sorted(hello.capabilities) if hello else [],
@@ -133,7 +132,7 @@ class Telling:
             **self._tally.health(),
             "fps": round((len(times) - 1) / span_s, 1) if span_s > 0 else None,
             "frame_age_ms": round((self._clock() - times[-1]) * 1000) if times else None,
-            "serial": {"stray_reports": self._parts.journal.stray_reports, **_line_errors(telemetry)},
+            "serial": {"stray_reports": self._parts.journal.stray_reports, **self._parts.lids.line_errors},
             "controller_temp_c": telemetry.temp_c if telemetry else None,
             "supply_mv": telemetry.vin_mv if telemetry else None,
             **process_health(self._settings.service.state_dir),
@@ -143,12 +142,6 @@ class Telling:
 def _percent(frac: float | None) -> float | None:
     """To the full percent."""
     return None if frac is None else round(frac, 2)
-
-
-def _line_errors(telemetry: Telemetry | None) -> dict[str, int]:
-    """What the controller threw away of our bytes, each modulo 256: noise on the line shows here first."""
-    names = ("crc_errors", "length_errors", "seq_errors", "overruns")
-    return {name: getattr(telemetry, name) for name in names} if telemetry else {}
 
 
 def _hardware() -> str:

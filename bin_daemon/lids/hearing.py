@@ -97,7 +97,7 @@ class Hearing:
         info = controller_info(event.ack)
         self.hello, self.lost_t_s, self._connected_t_s = info, None, now_s
         self.snapshot.connect(info)
-        self.ledger.began(info.last_action_id)
+        self.ledger.began(event.ack.last_action_id)
         self._log.info("controller connected", firmware=info.firmware, uid=info.uid, reset_cause=info.reset_cause)
         if missing := self.snapshot.not_fitted(info):
             self._log.error("the config names lids that this controller does not have", lids=missing, has=info.lids)

@@ -104,6 +104,13 @@ class SerialLids:
         """The last telemetry (supply, temperature, line errors); None before the first."""
         return self._hearing.telemetry
 
+    @property
+    def line_errors(self) -> dict[str, int]:
+        """What the controller threw away of our bytes, each modulo 256: noise on the line shows here first."""
+        telemetry = self.telemetry
+        names = ("crc_errors", "length_errors", "seq_errors", "overruns")
+        return {name: getattr(telemetry, name) for name in names} if telemetry else {}
+
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""
         return [self._reports.popleft() for _ in range(len(self._reports))]

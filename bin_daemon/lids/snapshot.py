@@ -43,9 +43,15 @@ class ControllerInfo:
     protocol: str
     lids: int
     reset_cause: str
-    last_action_id: int
-    """The last action whose motion it began, 0 for none: an interrupted journal row with this id did move a lid."""
+    last_action_id: int | None
+    """The last action whose motion it began, 0 for none: an interrupted journal row with this id did move a lid. None: it cannot
+    say."""
     capabilities: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.firmware} ({self.git})" if self.git else self.firmware
 
 
 def controller_info(ack: HelloAck) -> ControllerInfo:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bin_daemon.sim.board import HEADROOM, Board
+from bin_daemon.sim.far_end import FarEnd, FarEnds
 from bin_daemon.sim.options import SimOptions
 from bin_daemon.sim.world import LidMotion, World, world
 from firmware_protocol.hal import Motion
@@ -20,13 +18,8 @@ from firmware_protocol.reference import ReferenceController
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bin_daemon.sim.faults import Fault
     from firmware_protocol.hal import LidMotion as ControllerMotion
 
-TICK_S = 0.01
-"""Half a servo's pulse period."""
-LINGER_S = 3.0
-"""After the host went away the controller lives on until its dead-man (2 s) has shut every lid."""
 JAM_FRAC = 0.2
 """A stuck lid opens a crack."""
 FINGER_FRAC = 0.4
@@ -35,28 +28,16 @@ CHATTER = b"$GPGGA,120000.00,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47
 CHATTER_S = 0.2
 
 
-class SimulatedController:
-    """Lives on its own thread while a host is connected and until its lids rest. All methods may be called from any thread.
-
-    ``opens`` counts, by action id, how often a lid really left its rim for it; `double_opens` should stay 0.
-    """
+class SimulatedController(FarEnd):
+    """``opens`` counts, by action id, how often a lid really left its rim for it; `double_opens` should stay 0."""
 
     def __init__(self, where: World, options: SimOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(where, options.line(0), options.line(1), clock)
         self.options = options
         self.opens: Counter[int] = Counter()
-        self.received = 0
-        """Bytes that hosts wrote so far."""
-        self.plugged = True
         self.silent = bool(options.silent)
-        self._world = where
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._deliver: Callable[[bytes | None], None] | None = None
-        self._to_controller, self._to_host = options.line(0), options.line(1)
         self._actions: dict[int, int] = {}
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._last_t_s = self._left_t_s = self._chatter_t_s = clock()
+        self._chatter_t_s = clock()
         plant = replace(options.plant(), travel_ms=options.travel_ms / HEADROOM)
         self.board = Board(plant, options.travel_ms, options.vin_mv, blank=bool(options.blank))
         self.board.mushroom = bool(options.stop)
@@ -83,54 +64,6 @@ class SimulatedController:
         """Whether every lid really rests on its rim."""
         return all(lid.closed_switch for lid in self.board.lids)
 
-    # The cable.
-
-    def connect(self, deliver: Callable[[bytes | None], None]) -> None:
-        """A host opens the port; ``deliver`` gets bytes, or None when the cable is pulled. Raises OSError as a driver would."""
-        with self._lock:
-            if not self.plugged:
-                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if self._deliver is not None:
-                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            self._deliver = deliver
-            if self._thread is None:
-                self._stop.clear()
-                self._last_t_s = self._clock()
-                self._thread = threading.Thread(target=self._run, name=f"sim-{self._world.name}", daemon=True)
-                self._thread.start()
-
-    def disconnect(self, deliver: Callable[[bytes | None], None]) -> None:
-        """The host closes the port."""
-        with self._lock:
-            if self._deliver == deliver:
-                self._deliver = None
-                self._left_t_s = self._clock()
-
-    def receive(self, data: bytes) -> None:
-        """Bytes that the host wrote; answers go out before this returns."""
-        with self._lock:
-            self.received += len(data)
-            self._exchange(data)
-
-    def unplug(self) -> None:
-        """Pull the cable; the board keeps its power."""
-        with self._lock:
-            self.plugged = False
-            if self._deliver:
-                self._deliver(None)
-
-    def plug(self) -> None:
-        """Put it back."""
-        self.plugged = True
-
-    def add_fault(self, *, to_controller: Fault | None = None, to_host: Fault | None = None) -> None:
-        """From now on bytes of that direction pass through this fault, too."""
-        with self._lock:
-            self._to_controller.faults += [to_controller] if to_controller else []
-            self._to_host.faults += [to_host] if to_host else []
-
-    # The board.
-
     def reset(self, cause: ResetCause = ResetCause.EXTERNAL) -> None:
         """Restart the controller, whatever it is doing."""
         with self._lock:
@@ -156,29 +89,8 @@ class SimulatedController:
         with self._lock:
             self.board.vin = vin_mv
 
-    def shut_down(self) -> None:
-        """End the thread at once, wherever the lids are."""
-        self._stop.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-
     def _now_ms(self) -> int:
         return int(self._clock() * 1000) & 0xFFFFFFFF
-
-    def _run(self) -> None:
-        while not self._stop.wait(TICK_S):
-            with self._lock:
-                self._tick()
-                if self._at_rest():
-                    break
-        with self._lock:
-            self._thread = None
-
-    def _at_rest(self) -> bool:
-        if self._deliver is not None:
-            return False
-        return self.all_closed and self._clock() - self._left_t_s > LINGER_S
 
     def _tick(self) -> None:
         now = self._clock()
@@ -193,7 +105,7 @@ class SimulatedController:
     def _exchange(self, data: bytes) -> None:
         """Bytes and time in, bytes out."""
         now, now_ms = self._clock(), self._now_ms()
-        for arrived in self._to_controller.flow(data, now):
+        for arrived in self._to_device.flow(data, now):
             if not self.options.chatter:
                 self._controller.receive(arrived, now_ms)
         self._controller.tick(now_ms)
@@ -216,17 +128,11 @@ class SimulatedController:
         self._world.tell(LidMotion(now_s, number + 1, motion, action_id))
 
 
-_controllers: dict[str, SimulatedController] = {}
-_controllers_lock = threading.Lock()
+_controllers: FarEnds[SimOptions, SimulatedController] = FarEnds(
+    lambda name, options: SimulatedController(world(name), options), SimOptions
+)
 
 
 def controller(name: str, options: SimOptions | None = None) -> SimulatedController:
     """The controller of the world ``name``, made at first use; other ``options`` than before make a fresh one in its place."""
-    with _controllers_lock:
-        present = _controllers.get(name)
-        if present is not None and options in {None, present.options}:
-            return present
-        if present is not None:
-            present.shut_down()
-        _controllers[name] = SimulatedController(world(name), options or SimOptions())
-        return _controllers[name]
+    return _controllers.get(name, options)

@@ -184,7 +184,7 @@ def test_sim_port_behaves_like_a_port() -> None:
 
 def test_controller_rests_when_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread ends by itself once the host is gone and the lids are shut, and starts again with the next host."""
-    monkeypatch.setattr("bin_daemon.sim.controller.LINGER_S", 0.1)
+    monkeypatch.setattr("bin_daemon.sim.far_end.LINGER_S", 0.1)
     device = controller("resting", SimOptions(travel_ms=100.0))
     for _ in range(2):
         with opened("sim://resting?travel_ms=100", BAUD) as port:

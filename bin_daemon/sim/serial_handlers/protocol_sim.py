@@ -11,7 +11,8 @@ from typing import Any
 
 from serial import PortNotOpenError, SerialBase, SerialException
 
-from bin_daemon.sim.controller import SimulatedController, controller
+from bin_daemon.sim.controller import controller
+from bin_daemon.sim.far_end import FarEnd
 from bin_daemon.sim.options import parse_url
 
 BUFFER_BYTES = 65536
@@ -31,28 +32,32 @@ class SimSerial(SerialBase):
         self._bytes = bytearray()
         self._arrived = threading.Condition()
         self._cancelled = False
-        self._controller: SimulatedController | None = None
+        self._far_end: FarEnd | None = None
         super().__init__(*args, **kwargs)
+
+    @staticmethod
+    def find(url: str) -> FarEnd:
+        """The device that this URL names."""
+        return controller(*parse_url(url))
 
     def open(self) -> None:
         """Plug in. Raises SerialException when the cable is out or somebody else has the port."""
         if self.is_open:
             raise SerialException("Port is already open.")
-        name, options = parse_url(str(self.port))
-        device = controller(name, options)
+        device = self.find(str(self.port))
         try:
             device.connect(self._deliver)
         except OSError as error:
             raise SerialException(error.errno, f"could not open port {self.port}: {error.strerror}") from error
         self._bytes.clear()
-        self._controller = device
+        self._far_end = device
         self.is_open = True
 
     def close(self) -> None:
         """Let go; the controller lives on and notices the silence."""
-        if self._controller is not None:
-            self._controller.disconnect(self._deliver)
-        self._controller = None
+        if self._far_end is not None:
+            self._far_end.disconnect(self._deliver)
+        self._far_end = None
         self.is_open = False
         self.cancel_read()
 
@@ -97,10 +102,10 @@ class SimSerial(SerialBase):
         with self._arrived:
             self._bytes.clear()
 
-    def _device(self) -> SimulatedController:
-        if self._controller is None:
+    def _device(self) -> FarEnd:
+        if self._far_end is None:
             raise PortNotOpenError
-        return self._controller
+        return self._far_end
 
     def _deliver(self, data: bytes | None) -> None:
         """Called by the controller: bytes, or None when the cable was pulled."""

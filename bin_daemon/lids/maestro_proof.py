@@ -1,0 +1,121 @@
+"""Before a Maestro may open anything it must prove its dead-man: left in silence, it shuts every lid.
+
+Nothing on the serial line tells how a Maestro is set up (its settings belong to the Maestro Control Center), so the only way to
+know is to let it happen, at every start: shut the lids, take their pulses away, be silent, and look whether the serial time-out
+has sent each channel to its closed pulse. "Ignore" and "Off" (4.b) leave a channel without pulses, a time-out that is off (5.a)
+leaves the error register clear.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bin_daemon.errors import DeviceError
+from bin_daemon.lids.maestro_bytes import OFF, QUARTERS, SCRIPT_ERRORS, Errors, names
+from bin_daemon.lids.maestro_core import SETTLE_S, TRAVEL_SLACK_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bin_daemon.lids.maestro_line import MaestroLine
+    from bin_daemon.lids.maestro_servo import Servo
+
+SILENCE_SLACK_S = 0.2
+"""Beyond the time-out: the host's sleep, the line, and the Maestro's own clock."""
+LOOK_S = 0.02
+"""One servo frame."""
+CONTROL_CENTER = "in the Maestro Control Center, Channel Settings"
+
+
+def prove(
+    line: MaestroLine,
+    servos: Sequence[Servo],
+    timeout_s: float,
+    *,
+    clock: Callable[[], float],
+    wait: Callable[[float], None],
+) -> None:
+    """Shut all lids and see the dead-man work; afterwards every channel sends its closed pulse. Takes ``timeout_s``, and the
+    lids' travel where they stood open; ``wait`` lets so many seconds pass. Raises `DeviceError` that says which setting is wrong.
+    """
+    line.forget_input()
+    line.errors()  # an earlier host's, or of a command that our opening cut short
+    if line.script_runs():
+        raise DeviceError(
+            f"{line.url}: a script runs on the Maestro and may move lids by itself",
+            hint='in the Maestro Control Center, Script, untick "Run script on startup", then switch the Maestro off and on',
+        )
+    for servo in servos:
+        line.set_speed(servo.channel, servo.speed)
+        line.set_acceleration(servo.channel, 0)
+    line.go_home()
+    _check_clear(line)
+    _await_home(line, servos, clock, wait)
+    for servo in servos:
+        line.set_target(servo.channel, OFF)
+    _check_clear(line)
+    _check_off(line, servos)
+    wait(timeout_s + SILENCE_SLACK_S)
+    _check_timeout(line, timeout_s)
+    for servo in servos:
+        _check_home(line, servo, line.position(servo.channel))
+
+
+def _check_clear(line: MaestroLine) -> None:
+    if errors := line.errors():
+        hint = "check the cable and its length; over USB this should not happen"
+        if errors & SCRIPT_ERRORS:
+            hint = "erase the script in the Maestro Control Center"
+        if errors & Errors.TIMEOUT:
+            hint = "in the Maestro Control Center, Serial Settings, set Timeout to controller.maestro.timeout_s"
+        raise DeviceError(f"{line.url}: the Maestro reports {', '.join(names(errors))}", hint=hint)
+
+
+def _await_home(
+    line: MaestroLine, servos: Sequence[Servo], clock: Callable[[], float], wait: Callable[[float], None]
+) -> None:
+    """Lids that stood open travel at their own speed. Where a pulse was off, the Maestro jumps: that lid had been shut."""
+    end = clock() + max(servo.travel_s for servo in servos) + TRAVEL_SLACK_S
+    moved = False
+    while True:
+        positions = {servo.lid: line.position(servo.channel) for servo in servos}
+        away = [servo for servo in servos if positions[servo.lid] != servo.closed_q]
+        if not away:
+            break
+        if clock() > end:
+            _check_home(line, away[0], positions[away[0].lid])
+        moved = True
+        wait(LOOK_S)
+    if moved:
+        wait(SETTLE_S)
+
+
+def _check_off(line: MaestroLine, servos: Sequence[Servo]) -> None:
+    """A channel that is no servo output keeps a position of its own."""
+    for servo in servos:
+        if (position := line.position(servo.channel)) != OFF:
+            raise DeviceError(
+                f"{line.url}: channel {servo.channel} (lid {servo.lid}) cannot be switched off, it stays at {position}",
+                hint=f"{CONTROL_CENTER}, set the mode of channel {servo.channel} to Servo",
+            )
+
+
+def _check_timeout(line: MaestroLine, timeout_s: float) -> None:
+    errors = line.errors()
+    if not errors & Errors.TIMEOUT:
+        raise DeviceError(
+            f"{line.url}: after {timeout_s:g} s of silence the Maestro has not sent its channels home: without this no lid "
+            "may open",
+            hint=f"in the Maestro Control Center, Serial Settings, set Timeout to {timeout_s:.2f} s (0.00 switches it off)",
+        )
+
+
+def _check_home(line: MaestroLine, servo: Servo, position: int) -> None:
+    if position == servo.closed_q:
+        return
+    seen = f"goes to {position / QUARTERS:g} us" if position else "sends no pulse"
+    raise DeviceError(
+        f"{line.url}: sent home, channel {servo.channel} (lid {servo.lid}) {seen}: a dead host would leave that lid open",
+        hint=f'{CONTROL_CENTER}, set "On startup or error" of channel {servo.channel} to "Go to" '
+        f"{servo.closed_q / QUARTERS:g}, and Min and Max so that it lies between them",
+    )
