@@ -1,0 +1,343 @@
+"""Calibration of one lid: jog its servo to both ends, try the way between them, store what was found. No terminal in here.
+
+The controller is the safe end: it jogs only while all other lids are at rest, at its slew limit, under stall and pinch watch,
+and ends calibration by itself for a stall, a pinch, the stop switch, its own restart, 2 s without us, or 30 s without an order.
+Then it shuts the lid. So this end assumes nothing: every report says whether calibration still runs, and `begin` enters it again
+where the lid stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bin_daemon.errors import DeviceError
+from bin_daemon.technician.calibrate_state import ENDINGS, Ending, Hindrance, Reading, hindrance
+from bin_daemon.technician.calibrate_watch import LidWatch
+from firmware_protocol import limits as lim
+from firmware_protocol.messages import (
+    ABSENT,
+    Calibrate,
+    Calibration,
+    Code,
+    Command,
+    GetCal,
+    Jog,
+    LidPhase,
+    SetCal,
+    SetTelemetry,
+    StopClear,
+)
+from firmware_protocol.session import Answered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bin_daemon.technician.link import Link
+    from firmware_protocol.messages import HelloAck
+
+TELEMETRY_MS = 50
+"""The most often a controller reports: it cuts a stall off after 80 ms, and that should have been seen."""
+PUMP_S = 0.02
+FRESH_S = 0.3
+"""A reading older than this means that the session was lost."""
+KEEP_S = 10.0
+"""Calibration is kept alive this often, well within CALIBRATING_MS, while somebody touches keys."""
+PATIENCE_S = 300.0
+"""Nobody touched a key for so long: nobody is there. The controller then ends calibration and shuts the lid."""
+SAVED_S = 3.0
+REST_S = 20.0
+"""For lids on their way to come to rest: a hold of 10 s and two travels."""
+SHUT_S = 14.0
+"""For our lid to be shut at the end: three attempts, each with a travel and 2 s of waiting."""
+SETTLE_S = 0.15
+"""After its pulse has arrived a servo needs this long to follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """One way between the ends, as measured from here (to 50 ms)."""
+
+    arrived: bool
+    """Exactly the switch of that end closed; without switches: the pulse was sent, and nothing stopped the servo."""
+    lag_ms: int | None
+    """How long after its pulse the lid arrived; None without switches, or when it never did."""
+    reading: Reading
+    """At the end; its peak is that of the whole way."""
+
+
+class LidCalibration:
+    """Lid ``lid``, from 1, of the controller at ``link``'s other end, to which `hello` has been said.
+
+    ``draft`` holds the values so far; it begins as ``stored``, what the controller has. Methods that talk raise `DeviceError`
+    when the port breaks; what the controller does meanwhile shows in ``active`` and ``ending``.
+    """
+
+    def __init__(self, link: Link, ack: HelloAck, lid: int, *, clock: Callable[[], float]) -> None:
+        if not 1 <= lid <= ack.lids:
+            raise DeviceError(
+                f"there is no lid {lid}: this controller has {ack.lids}", hint=f"name a lid from 1 to {ack.lids}"
+            )
+        self.lid, self.ack = lid, ack
+        self._link, self._clock = link, clock
+        self._watch = LidWatch(lid, clock)
+        self._kept_t_s = self._touched_t_s = clock()
+        self.target_us = 0
+        """The last pulse ordered."""
+        link.on_event = self._watch.hear
+        self._greet()
+        self.stored = self._ask_calibration()
+        self.draft = self.stored
+        self.opens_by = 1 if self.stored.open_us > self.stored.closed_us else -1
+        """+1: a longer pulse opens; -1: this servo is mounted the other way round."""
+
+    # ---- what is seen -----------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """The controller calibrates this lid now."""
+        return self._watch.active
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why it does not any more."""
+        return self._watch.ending
+
+    @property
+    def reading(self) -> Reading:
+        """The lid at its last report."""
+        reading = self._watch.reading
+        return reading or Reading(ABSENT.state, None, None, None, None, pinched=False, vin_mv=None, vservo_mv=None)
+
+    @property
+    def place_us(self) -> int:
+        """Where the lid stands, as far as anybody knows: the last pulse sent, or the pulse at which it is kept shut."""
+        return self.stored.closed_us if self._watch.place_us is None else self._watch.place_us
+
+    def hindrance(self) -> Hindrance | None:
+        """What keeps calibration from beginning now."""
+        phases = {n: phase for n, phase in self._watch.phases.items() if n <= self.ack.lids}
+        return hindrance(self._watch.telemetry, phases, self.lid)
+
+    def run(self, for_s: float = PUMP_S) -> None:
+        """Let time pass; keeps the session alive, and calibration while somebody is there."""
+        now = self._clock()
+        if self.active and now - self._kept_t_s >= KEEP_S and now - self._touched_t_s < PATIENCE_S:
+            self._kept_t_s = now
+            self._ask_softly(Calibrate(1))
+        self._link.pump(for_s)
+        if self._clock() - self._watch.heard_t_s > lim.HOST_SILENCE_MS / 1000:
+            self._watch.over(ENDINGS["silent"])
+
+    def touch(self) -> None:
+        """A person did something: somebody is there."""
+        self._touched_t_s = self._clock()
+
+    # ---- the way in and out -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Enter calibration, the first time or again. Nothing moves. Raises `DeviceError` with what stands in the way."""
+        self._meet()
+        if found := self.hindrance():
+            raise DeviceError(found.text, hint=found.hint)
+        answer = self._link.ask(Calibrate(1))
+        if not answer.accepted:
+            raise DeviceError(f"the controller refuses to calibrate ({_name(answer)})", hint="shut all lids first")
+        self._kept_t_s = self._touched_t_s = self._clock()
+        self._watch.begin()
+        self._fresh()
+
+    def wait_for_rest(self, tell: Callable[[Hindrance], None], for_s: float = REST_S) -> Hindrance | None:
+        """Wait while lids are on their way; returns what stands in the way then, if anything. ``tell`` is called at most once."""
+        self._meet()
+        end, told = self._clock() + for_s, False
+        while (found := self.hindrance()) and found.passes and self._clock() < end:
+            if not told:
+                tell(found)
+                told = True
+            self.run(0.05)
+        return found
+
+    def clear(self) -> bool:
+        """Clear a latched stop and latched faults; moves nothing. False while the stop switch is pressed."""
+        self._meet()
+        accepted = self._link.ask(StopClear()).accepted
+        self._fresh()
+        return accepted
+
+    def end(self) -> bool:
+        """Leave calibration; the controller shuts the lid. True when it is known to be shut."""
+        if self.active:
+            if self.reading.pulse_us is not None:
+                with contextlib.suppress(DeviceError):
+                    self.travel(self.draft.closed_us, opening=False)  # down at the pulse that was found
+            self._watch.over(ENDINGS["left"])
+            self._ask_softly(Calibrate(0))
+        self._meet()
+        self._fresh()
+        end, stays = self._clock() + SHUT_S, (LidPhase.CLOSED, LidPhase.FAULT, LidPhase.HALTED)
+        while self._watch.phases[self.lid] not in stays and self._clock() < end:
+            self.run(0.05)
+        return self._watch.phases[self.lid] == LidPhase.CLOSED
+
+    def _meet(self) -> None:
+        """Shake hands anew when the session was lost."""
+        if self._clock() - self._watch.heard_t_s > FRESH_S:
+            self._link.pump(PUMP_S)
+        if self._clock() - self._watch.heard_t_s > FRESH_S:
+            self._link.hello()
+            self._greet()
+
+    def _greet(self) -> None:
+        self._watch.forget()
+        self._link.ask(SetTelemetry(TELEMETRY_MS))
+        self._fresh()
+
+    def _fresh(self) -> None:
+        """Wait for a report that is newer than this call."""
+        asked = self._clock()
+        while self._watch.reading is None or self._watch.heard_t_s <= asked:
+            self._link.pump(PUMP_S)
+            if self._clock() - asked > lim.HOST_SILENCE_MS / 1000:
+                raise DeviceError(
+                    "the controller reports nothing", hint="switch the controller off and on, then try again"
+                )
+
+    # ---- jogging ----------------------------------------------------------------------------------------------------
+
+    def attach(self) -> str:
+        """Give the servo its signal at the pulse where the lid should stand. It may jerk. Returns "" or what to tell."""
+        return self.jog(self.place_us)
+
+    def jog(self, pulse_us: int) -> str:
+        """Order a pulse, within the device's bounds; the lid follows at its slew limit. Returns "" or what to tell a person."""
+        target_us = min(max(pulse_us, lim.PULSE_MIN_US), lim.PULSE_MAX_US)
+        if not self.active:
+            return self.ending.text if self.ending else "Calibration has not begun."
+        self._watch.begin_motion()
+        answer = self._ask_softly(Jog(self.lid - 1, target_us))
+        if answer and answer.accepted:
+            self._kept_t_s = self._clock()
+            self.target_us = target_us
+            return "" if target_us == pulse_us else f"{target_us} us is as far as the controller goes."
+        if answer and answer.code == Code.LOW_VOLTAGE:
+            return "The supply is too low, the lid does not move. Check battery and power supply."
+        self._watch.over()
+        return self.ending.text if self.ending else ""
+
+    def step(self, by_us: int) -> str:
+        """Jog by so much from the last order; positive opens."""
+        start_us = self.place_us if self.reading.pulse_us is None else self.target_us
+        return self.jog(start_us + by_us * self.opens_by)
+
+    def arrive(self, for_s: float = 3.0) -> Reading:
+        """Wait until the pulse ordered is sent and the servo had time to follow, or calibration is over."""
+        end = self._clock() + for_s
+        while self.active and self.reading.pulse_us != self.target_us and self._clock() < end:
+            self.run()
+        if self.active:
+            self.run(SETTLE_S)
+        return self.reading
+
+    def travel(self, pulse_us: int, *, opening: bool) -> Travel:
+        """Go there in one motion at the device's own speed, and measure."""
+        steps = abs(pulse_us - self.place_us) / self.stored.speed_us_per_20ms + 1
+        end = self._clock() + (steps * lim.STEP_MS + lim.TRAVEL_SLACK_MS) / 1000
+        if self.jog(pulse_us):
+            return Travel(arrived=False, lag_ms=None, reading=self.reading)
+        stood_s: float | None = None
+        while self.active and self._clock() < end:
+            self.run()
+            reading, now = self.reading, self._clock()
+            if stood_s is None and reading.pulse_us == pulse_us:
+                stood_s = now
+            if reading.has_switches and reading.stands(opening=opening):
+                lag_ms = 0 if stood_s is None else round(1000 * (now - stood_s))
+                return Travel(arrived=True, lag_ms=lag_ms, reading=self._settled(pulse_us, end))
+            if not reading.has_switches and stood_s is not None and now - stood_s > lim.SETTLE_MS / 1000:
+                break
+        return Travel(arrived=self.active and not self.reading.has_switches, lag_ms=None, reading=self.reading)
+
+    def _settled(self, pulse_us: int, end_s: float) -> Reading:
+        """The switch closes a little before the pulse is there."""
+        while self.active and self.reading.pulse_us != pulse_us and self._clock() < end_s:
+            self.run()
+        return self.reading
+
+    # ---- what was found ---------------------------------------------------------------------------------------------
+
+    def mark_open(self) -> int:
+        """The lid is open as it stands; returns that pulse."""
+        self._mark(replace(self.draft, open_us=self._here_us()))
+        return self.draft.open_us
+
+    def mark_closed(self) -> int:
+        """The lid is shut as it stands; returns that pulse."""
+        self._mark(replace(self.draft, closed_us=self._here_us()))
+        return self.draft.closed_us
+
+    def _here_us(self) -> int:
+        return self.target_us if self.active and self.reading.pulse_us is not None else self.place_us
+
+    def _mark(self, draft: Calibration) -> None:
+        self.draft = draft
+        if abs(draft.open_us - draft.closed_us) >= lim.CAL_TRAVEL_MIN_US:
+            self.opens_by = 1 if draft.open_us > draft.closed_us else -1
+
+    def store(self) -> Calibration:
+        """Store the draft in the controller, wait until it says so, read it back. Raises `DeviceError` when anything is amiss."""
+        draft = self.draft
+        self._meet()
+        self._watch.saved = False
+        self._order_at_rest(SetCal(*(getattr(draft, x) for x in SetCal.__dataclass_fields__)))
+        end = self._clock() + SAVED_S
+        while not self._watch.saved:
+            self.run()
+            if self._clock() >= end:
+                raise DeviceError("the controller does not say that it has stored the values", hint=STORE_AGAIN)
+        self.stored = self._ask_calibration()
+        if self.stored != draft:
+            raise DeviceError(f"the controller has stored: {words(self.stored)}; not: {words(draft)}", hint=STORE_AGAIN)
+        return self.stored
+
+    def _order_at_rest(self, wish: Command) -> None:
+        end = self._clock() + REST_S
+        while (answer := self._link.ask(wish)).code == Code.BUSY and self._clock() < end:
+            self.run(0.2)
+        if not answer.accepted:
+            raise DeviceError(
+                f"the controller refuses these values ({_name(answer)})",
+                hint=f"open and shut must lie {lim.CAL_TRAVEL_MIN_US} us apart, and the lid must be at rest",
+            )
+
+    def _ask_calibration(self) -> Calibration:
+        self._watch.calibration = None
+        self._link.ask(GetCal(self.lid - 1))
+        asked = self._clock()
+        while self._watch.calibration is None:
+            self._link.pump(PUMP_S)
+            if self._clock() - asked > 1.0:
+                raise DeviceError("the controller does not tell its calibration", hint="try again; check the cable")
+        return self._watch.calibration
+
+    def _ask_softly(self, command: Command) -> Answered | None:
+        """An answer, or None when the line has failed: calibration is over then."""
+        try:
+            return self._link.ask(command)
+        except DeviceError:
+            self._watch.over(ENDINGS["lost"])
+            return None
+
+
+STORE_AGAIN = "store again; if that fails too, the board's memory is worn out: replace the board"
+
+
+def words(cal: Calibration) -> str:
+    """A calibration in one line."""
+    jam = f"jam limit {cal.jam_ma} mA" if cal.jam_ma else "jams not watched"
+    return f"open {cal.open_us} us, shut {cal.closed_us} us, speed {cal.speed_us_per_20ms} us per 20 ms, {jam}"
+
+
+def _name(answer: Answered) -> str:
+    return answer.code.name if isinstance(answer.code, Code) else f"code {answer.code}"
