@@ -64,7 +64,10 @@ class Lid:
     stepped_ms: int = 0
     travel_ms: int = 0
     """Bound of the present motion."""
+    jog_us: int = 0
+    """Target while jogging."""
     moved: bool = False
+    """Less than REST_MS ago."""
     ended_ms: int = 0
     """When the last motion ended, if ``moved``."""
     over: bool = False
@@ -96,10 +99,11 @@ class LidCore:
     calibrating: bool = False
     calibrating_ms: int = 0
     moved: bool = False
+    """Less than STAGGER_MS ago."""
     ended_ms: int = 0
     """End of the last motion of any lid, if ``moved``."""
     opens_ms: list[int] = field(default_factory=list)
-    """Starts of the last openings, at most OPENS_MAX."""
+    """Starts of the openings within OPENS_WINDOW_MS, at most OPENS_MAX."""
 
     # ---- the gate ---------------------------------------------------------------------------------------------------
 
@@ -276,9 +280,10 @@ class LidCore:
             lid.stepped_ms = now_ms
             lid.over = False
             lid.action_id = 0
-        lid.travel_ms = pulse_us  # the target, while jogging
+        lid.jog_us = pulse_us
         if lid.pulse_us is None:
-            self._pulse(lid, pulse_us)
+            # Where nobody knows the place of the lid, the first pulse is a jump.
+            self._pulse(lid, pulse_us if lid.last_us is None else lid.last_us)
         return Code.OK_ACCEPTED, 0
 
     @property
@@ -307,9 +312,20 @@ class LidCore:
         self._watch_mushroom(now_ms)
         if self.calibrating and since(now_ms, self.calibrating_ms) >= lim.CALIBRATING_MS:
             self.end_calibration(now_ms)
+        self._expire(now_ms)
         for lid in self.lids:
             self._tick_lid(lid, now_ms)
         self._start_next(now_ms)
+
+    def _expire(self, now_ms: int) -> None:
+        """Times that are over are forgotten, or 49 days later the wrapped clock would make them young again."""
+        if self.opens_ms and since(now_ms, self.opens_ms[0]) >= lim.OPENS_WINDOW_MS:
+            self.opens_ms = self.opens_ms[1:]
+        if self.moved and since(now_ms, self.ended_ms) >= lim.STAGGER_MS:
+            self.moved = False
+        for lid in self.lids:
+            if lid.moved and since(now_ms, lid.ended_ms) >= lim.REST_MS:
+                lid.moved = False
 
     def _watch_mushroom(self, now_ms: int) -> None:
         pressed = self.hal.stop_pressed()
@@ -368,12 +384,15 @@ class LidCore:
         lid.over = False
         lid.stay = False
         lid.stepped_ms = now_ms
-        steps = abs(cal.open_us - cal.closed_us) // cal.speed_us_per_20ms + 1
-        lid.travel_ms = steps * lim.STEP_MS + lim.TRAVEL_SLACK_MS
-        if lid.pulse_us is None:
+        from_us = lid.pulse_us
+        if from_us is None:
             # A shut lid starts shut. After a reset the place of any other is unknown: a jump toward open pinches nobody.
             unknown_us = cal.closed_us if phase is LidPhase.OPENING else cal.open_us
-            self._pulse(lid, unknown_us if lid.last_us is None else lid.last_us)
+            from_us = unknown_us if lid.last_us is None else lid.last_us
+            self._pulse(lid, from_us)
+        # The longer way is that of a lid jogged beyond its ends.
+        way_us = max(abs(cal.open_us - cal.closed_us), abs(from_us - self._target(lid)))
+        lid.travel_ms = (way_us // cal.speed_us_per_20ms + 1) * lim.STEP_MS + lim.TRAVEL_SLACK_MS
         self._enter(lid, phase, now_ms)
 
     # ---- one motion -------------------------------------------------------------------------------------------------
@@ -479,8 +498,8 @@ class LidCore:
         if self._pinched(lid) or self._jammed(lid, now_ms):
             self.report(EventKind.JAM, lid.number, 0, None)
             self.end_calibration(now_ms)
-        else:
-            self._slew(lid, lid.travel_ms, now_ms)
+        elif not lid.over:
+            self._slew(lid, lid.jog_us, now_ms)
 
     def _unjog(self, lid: Lid, now_ms: int) -> None:
         self._end_motion(lid, now_ms)

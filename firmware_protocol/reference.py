@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from firmware_protocol import limits as lim
 from firmware_protocol import messages as msg
-from firmware_protocol.framing import Decoder, Encoder, Errors
+from firmware_protocol.framing import DELIMITER, SILENCE_MS, Decoder, Errors, encode
 from firmware_protocol.hal import Hal, LidMotion, Motion
 from firmware_protocol.lid_core import (
     EVENT_VALUE_MAX,
@@ -115,9 +115,10 @@ class ReferenceController:
         self.cause = cause
         self.errors = Errors()
         self._decoder = Decoder(self.errors)
-        self._encoder = Encoder(silence=1000)
+        self._sent_ms: int | None = None
         self._output = bytearray()
         self._booted_ms = self._heard_ms = self._told_ms = now_ms
+        self._host_lost = False
         self._session = 0
         self._last_seq = 0
         self._answers: list[msg.Message] = []
@@ -168,6 +169,8 @@ class ReferenceController:
         silence_ms = since(self._now_ms, self._heard_ms)
         self._report(EventKind.HOST_LOST, msg.NO_LID, 0, min(silence_ms, EVENT_VALUE_MAX))
         self.core.close_all(self._now_ms)
+        self._host_lost = True
+        self._show(msg.Pattern.FAULT)
 
     # ---- frames -----------------------------------------------------------------------------------------------------
 
@@ -202,6 +205,9 @@ class ReferenceController:
                 self._answers = []
             self._telemetry_ms = _clamp_period(hello.telemetry_ms)
             self._heard()
+            if self._host_lost:
+                self._host_lost = False
+                self._show(msg.Pattern.OFF)
             self._repeated_ms = (self._now_ms - lim.EVENT_REPEAT_MS) % lim.TICKS
         self._send(frame.session, 0, self._ack())
 
@@ -259,7 +265,9 @@ class ReferenceController:
 
     def _send(self, session: int, seq: int, message: msg.Message, *, retransmit: bool = False) -> None:
         body = Frame(session, seq, message, retransmit).to_body()
-        data = self._encoder.encode(body, self._now_ms)
+        quiet = self._sent_ms is None or since(self._now_ms, self._sent_ms) >= SILENCE_MS
+        self._sent_ms = self._now_ms
+        data = (DELIMITER if quiet else b"") + encode(body)
         if len(self._output) + len(data) <= OUTPUT_MAX:
             self._output += data
 
@@ -340,6 +348,11 @@ class ReferenceController:
             return BAD_ARG
         self.hal.indicate(wish.pattern, wish.duration_ms)
         return OK
+
+    def _show(self, pattern: msg.Pattern) -> None:
+        """On our own account: the person at the bin sees that nobody judges items."""
+        if self.caps & Caps.INDICATOR:
+            self.hal.indicate(pattern, 0)
 
     def _reboot(self, wish: msg.Reboot) -> Verdict:
         if wish.magic != msg.MAGIC:

@@ -55,7 +55,7 @@ static void tell(const struct bin_core *core, const struct bin_lid *lid, enum bi
 
 static void end_motion(struct bin_core *core, struct bin_lid *lid)
 {
-    lid->resting = core->resting = true;
+    lid->moved = core->moved = true;
     lid->ended_ms = core->ended_ms = core->now_ms;
 }
 
@@ -114,10 +114,10 @@ static uint16_t rest_left(const struct bin_core *core, const struct bin_lid *lid
     if (bin_lids_phases(core) & BIN_MOVING) {
         return BIN_STAGGER_MS; /* and its travel, which nobody knows yet */
     }
-    if (core->resting) {
+    if (core->moved) {
         wait_ms = left(core, core->ended_ms, BIN_STAGGER_MS);
     }
-    if (lid->resting && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) {
+    if (lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) {
         wait_ms = left_ms;
     }
     if (lid->phase == BIN_LID_PHASE_OPEN && lid->reversals > 0 &&
@@ -631,12 +631,20 @@ static void expire(struct bin_core *core)
 {
     const uint8_t at = core->opens_at;
     const uint8_t oldest = (uint8_t)(at >= core->opens ? at - core->opens : at + BIN_OPENS_MAX - core->opens);
+    uint8_t i;
 
     if (core->opens > 0 && bin_since(core, core->opens_ms[oldest]) >= BIN_OPENS_WINDOW_MS) {
         core->opens--;
     }
-    if (core->resting && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) {
-        core->resting = false;
+    if (core->moved && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) {
+        core->moved = false;
+    }
+    for (i = 0; i < core->lid_count; i++) {
+        struct bin_lid *lid = &core->lids[i];
+
+        if (lid->moved && bin_since(core, lid->ended_ms) >= BIN_REST_MS) {
+            lid->moved = false;
+        }
     }
 }
 
@@ -644,9 +652,6 @@ static void tick_lid(struct bin_core *core, struct bin_lid *lid)
 {
     const uint32_t age_ms = bin_since(core, lid->since_ms);
 
-    if (lid->resting && bin_since(core, lid->ended_ms) >= BIN_REST_MS) {
-        lid->resting = false;
-    }
     if (bin_lid_in(lid, BIN_MOVING)) {
         step(core, lid);
     } else if (lid->phase == BIN_LID_PHASE_JOGGING) {

@@ -93,10 +93,10 @@ struct bin_lid {
     uint32_t last_close_id;
     uint32_t since_ms;        /* when the phase began */
     uint32_t stepped_ms;
-    uint32_t ended_ms;        /* when the last motion ended, if `resting` */
+    uint32_t ended_ms;        /* when the last motion ended, if `moved` */
     uint32_t over_ms;         /* since when the current is above the stall limit, if `over` */
     uint32_t opened_ms;       /* when it was reported open, if `opened` */
-    bool resting;
+    bool moved;               /* less than BIN_REST_MS ago */
     bool over;
     bool opened;
     bool close_due;
@@ -125,10 +125,11 @@ struct bin_core {
     uint8_t lid_count;
     uint8_t stop;             /* BIN_STOP_* */
     bool host_alive;          /* kept by the link */
+    bool host_lost;           /* the lamp tells of it */
     bool calibrating;
     uint32_t calibrating_ms;
-    bool resting;             /* some lid's motion ended less than BIN_STAGGER_MS ago */
-    uint32_t ended_ms;        /* when, if `resting` */
+    bool moved;               /* some lid's motion ended less than BIN_STAGGER_MS ago */
+    uint32_t ended_ms;        /* when, if `moved` */
     uint32_t opens_ms[BIN_OPENS_MAX]; /* starts of the openings of the last minute, a ring */
     uint8_t opens;
     uint8_t opens_at;         /* where the next one goes */
