@@ -571,6 +571,14 @@ static void send_boot(struct bin_core *core)
     send(core, &out, BIN_TYPE_BOOT, false, 0, 0);
 }
 
+/* On our own account: the person at the bin sees that nobody judges items. */
+static void show(struct bin_core *core, uint8_t pattern)
+{
+    if (core->identity->caps & BIN_CAPS_INDICATOR) {
+        core->hal->indicate(core->hal->ctx, pattern, 0);
+    }
+}
+
 static void take_hello(struct bin_core *core, const struct frame *frame)
 {
     if (frame->session == 0 || frame->seq != 0) {
@@ -584,6 +592,10 @@ static void take_hello(struct bin_core *core, const struct frame *frame)
         }
         core->telemetry_ms = clamp_period(get_u16(frame->payload + BIN_AT_HELLO_TELEMETRY_MS));
         heard(core);
+        if (core->host_lost) {
+            core->host_lost = false;
+            show(core, BIN_PATTERN_OFF);
+        }
         core->repeated_ms = core->now_ms - BIN_EVENT_REPEAT_MS; /* what the host has not seen is told at once */
     }
     send_ack(core, frame->session); /* to a host of another major too, so that it can say which side to update */
@@ -691,6 +703,8 @@ static void watch_host(struct bin_core *core)
         bin_report(core, BIN_EVENT_KIND_HOST_LOST, BIN_NO_LID, 0,
                    (uint16_t)(silence_ms < BIN_EVENT_VALUE_MAX ? silence_ms : BIN_EVENT_VALUE_MAX));
         bin_lids_close_all(core);
+        core->host_lost = true;
+        show(core, BIN_PATTERN_FAULT);
     }
 }
 
