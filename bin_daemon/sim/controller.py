@@ -12,7 +12,7 @@ from bin_daemon.sim.far_end import FarEnd, FarEnds
 from bin_daemon.sim.options import SimOptions
 from bin_daemon.sim.world import LidMotion, World, world
 from firmware_protocol.hal import Motion
-from firmware_protocol.messages import ResetCause
+from firmware_protocol.messages import Pattern, ResetCause
 from firmware_protocol.reference import ReferenceController
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SimulatedController(FarEnd):
     def reset(self, cause: ResetCause = ResetCause.EXTERNAL) -> None:
         """Restart the controller, whatever it is doing."""
         with self._lock:
-            self._controller.reset(cause, self._now_ms())
+            self._restart(cause)
 
     def jam(self, lid: int, *, frac: float | None = JAM_FRAC) -> None:
         """Block lid ``lid`` (from 1) at that share of its way up; None frees it."""
@@ -88,6 +88,10 @@ class SimulatedController(FarEnd):
         """Change the supply voltage."""
         with self._lock:
             self.board.vin = vin_mv
+
+    def _restart(self, cause: ResetCause) -> None:
+        self.board.lamp.indicate(Pattern.OFF, 0)  # the pins of a board that starts are inputs
+        self._controller.reset(cause, self._now_ms())
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000) & 0xFFFFFFFF
@@ -111,7 +115,7 @@ class SimulatedController(FarEnd):
         self._controller.tick(now_ms)
         if self.board.restart_wanted:
             self.board.restart_wanted = False
-            self._controller.reset(ResetCause.WATCHDOG, now_ms)
+            self._restart(ResetCause.WATCHDOG)
         for sent in self._to_host.flow(self._controller.take_output(), now):
             if self._deliver and self.plugged and not (self.silent or self.options.chatter):
                 self._deliver(sent)
