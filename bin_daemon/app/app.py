@@ -27,6 +27,8 @@ from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
 
+INDICATOR = "indicator"
+"""Capability of a controller with lamp and buzzer."""
 FRAME_WAIT_S = 0.25
 """The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
 SILENT_SLACK_S = 1.0
@@ -234,6 +236,7 @@ class App:
             "info": self.telling.info(),
             "state": self.telling.state(),
             "health": {**self.telling.health(), "mqtt": mqtt},
+            "lamp": self.pipeline.lamp.pattern.value if INDICATOR in self.parts.lids.state.capabilities else None,
         }
 
     def _outbox_counts(self) -> dict[str, Any]:
