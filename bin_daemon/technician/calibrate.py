@@ -151,6 +151,7 @@ class LidCalibration:
     def wait_for_rest(self, tell: Callable[[Hindrance], None], for_s: float = REST_S) -> Hindrance | None:
         """Wait while lids are on their way; returns what stands in the way then, if anything. ``tell`` is called at most once."""
         self._meet()
+        self._fresh()
         end, told = self._clock() + for_s, False
         while (found := self.hindrance()) and found.passes and self._clock() < end:
             if not told:
@@ -276,6 +277,10 @@ class LidCalibration:
         """The lid is shut as it stands; returns that pulse."""
         self._mark(replace(self.draft, closed_us=self._here_us()))
         return self.draft.closed_us
+
+    def turn_round(self) -> None:
+        """This servo is mounted the other way round: open and shut change places in the draft."""
+        self._mark(replace(self.draft, open_us=self.draft.closed_us, closed_us=self.draft.open_us))
 
     def _here_us(self) -> int:
         return self.target_us if self.active and self.reading.pulse_us is not None else self.place_us
