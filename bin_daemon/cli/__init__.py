@@ -11,6 +11,7 @@ from bin_daemon.cli.classify import classify
 from bin_daemon.cli.config import config_app
 from bin_daemon.cli.demo import demo
 from bin_daemon.cli.evaluate import evaluate
+from bin_daemon.cli.firmware import firmware_app
 from bin_daemon.cli.model import model_app
 from bin_daemon.cli.run import run
 from bin_daemon.cli.simulate import simulate_controller
@@ -50,6 +51,7 @@ app.command(rich_help_panel=ON_THE_BIN)(status)
 app.add_typer(config_app, name="config", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.add_typer(model_app, name="model", rich_help_panel=ON_THE_BIN)
+app.add_typer(firmware_app, name="firmware", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=WORKSHOP)(demo)
 app.command(rich_help_panel=WORKSHOP)(simulate_controller)
 app.command(rich_help_panel=WORKSHOP)(train)

@@ -17,7 +17,8 @@ from bin_daemon.errors import ConfigError
 
 MAGIC = b"BINFW\0\1\0"
 _BLOCK = struct.Struct("<4BI2B")
-BOARDS = {0: "simulated", 1: "mega2560"}
+MEGA2560 = 1
+BOARDS = {0: "simulated", MEGA2560: "mega2560"}
 APP_END = 0x3E000
 """The Mega's bootloader lies from here up: 253952 bytes are left for the program (boards.txt, maximum_size)."""
 ERASED = 0xFF
@@ -65,10 +66,11 @@ class Image:
 
 
 def image_of(data: bytes) -> Image:
-    """From flash bytes: trailing erased bytes are cut off. Raises ConfigError when several identification blocks are found."""
+    """From flash bytes: trailing erased bytes are cut off.
+
+    The first block counts: behind a short program may lie the rest of a longer one that was there before.
+    """
     data = data[:APP_END].rstrip(bytes([ERASED]))
-    if data.count(MAGIC) > 1:
-        raise ConfigError("the image holds several identification blocks", hint=GET_ONE)
     start = data.find(MAGIC)
     end = start + len(MAGIC) + _BLOCK.size
     if start < 0 or end > len(data):

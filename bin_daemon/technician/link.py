@@ -15,6 +15,7 @@ from bin_daemon.errors import DeviceError
 from bin_daemon.lids.port import PORT_ERRORS, error_number, opened, read_some, write_all
 from bin_daemon.lids.versions import mend_version
 from bin_daemon.lids.waking import wait_until_awake
+from firmware_protocol.messages import Telemetry
 from firmware_protocol.session import (
     Answered,
     Connected,
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
     import serial
 
-    from firmware_protocol.messages import Command, HelloAck, Telemetry
+    from firmware_protocol.messages import Command, HelloAck, LidTelemetry, TelemetryMore
 
 HELLO_S = 5.0
 """An Arduino's bootloader may hold the line for a second or two; then the firmware answers within milliseconds."""
 ANSWER_S = 1.5
 """Six sendings 60 ms apart, and a slow line."""
+TELEMETRY_MS = 100
+"""A person waits."""
 READ_S = 0.02
 """So that the session's 60 ms repeats come in time."""
 
@@ -61,17 +64,21 @@ class Link:
     def __init__(self, port: serial.Serial, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.port, self.url = port, url
         self._clock = clock
-        self._session = HostSession(1 + secrets.randbelow(0xFFFF))
+        self._session = _new_session()
         self._ack: HelloAck | None = None
         self.telemetry: Telemetry | None = None
         """The last heard in this session."""
+        self._reports = 0
+        self.slots: dict[int, LidTelemetry] = {}
+        """The last heard of each lid, from 0; bins with more than four lids tell in several messages."""
         self.on_event: Callable[[SessionEvent], None] = lambda _: None
         """Hears everything in order, also while an answer is awaited."""
         port.timeout = READ_S
 
     def hello(self, timeout_s: float = HELLO_S) -> HelloAck:
         """Open a session: who answers. Raises `SilentError` after ``timeout_s``, `OtherProtocolError` for another major."""
-        self._session, self._ack, self.telemetry = HostSession(1 + secrets.randbelow(0xFFFF)), None, None
+        self._session, self._ack, self.telemetry = _new_session(), None, None
+        self.slots.clear()
         wait_until_awake(self.port, self.url, clock=self._clock)
         self._session.start(self._clock())
         end = self._clock() + timeout_s
@@ -90,16 +97,15 @@ class Link:
 
     def report(self, timeout_s: float = 2.0) -> Telemetry:
         """The next telemetry: newer than this call."""
-        self.telemetry = None
-        end = self._clock() + timeout_s
-        while (telemetry := self.telemetry) is None:
+        seen, end = self._reports, self._clock() + timeout_s
+        while self.telemetry is None or self._reports == seen:
             self._watch(self._step())
             if self._clock() >= end:
                 raise DeviceError(
                     f"{self.url}: the controller answers but sends no telemetry",
                     hint="switch the controller off and on, then try again",
                 )
-        return telemetry
+        return self.telemetry
 
     def ask(self, command: Command) -> Answered:
         """Send one command and wait for its RESULT, whatever it says."""
@@ -136,11 +142,20 @@ class Link:
         now = self._clock()
         events = [*self._session.receive(data, now), *self._session.tick(now)]
         for event in events:
-            if isinstance(event, Reported) and hasattr(event.message, "uptime_ms"):
-                self.telemetry = event.message
+            if isinstance(event, Reported):
+                self._reported(event.message)
             self.on_event(event)
         write_all(self.port, self.url, self._session.take_output())
         return events
+
+    def _reported(self, message: Telemetry | TelemetryMore) -> None:
+        first = 0
+        if isinstance(message, Telemetry):
+            self.telemetry = message
+            self._reports += 1
+        else:
+            first = message.first_lid
+        self.slots.update(enumerate(message.slots, first))
 
     def _watch(self, events: list[SessionEvent]) -> None:
         """A session lost between question and answer is an error here: a command begins afresh."""
@@ -148,6 +163,10 @@ class Link:
             if isinstance(event, (Lost, Rebooted)):
                 reason = event.reason if isinstance(event, Lost) else "the controller has restarted"
                 raise DeviceError(f"{self.url}: {reason}", hint="check the cable and the supply, then try again")
+
+
+def _new_session() -> HostSession:
+    return HostSession(1 + secrets.randbelow(0xFFFF), telemetry_ms=TELEMETRY_MS)
 
 
 @contextmanager

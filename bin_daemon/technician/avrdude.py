@@ -1,0 +1,148 @@
+"""avrdude, run for an Arduino Mega 2560 with its own bootloader: flash only, never EEPROM (calibration) or fuses.
+
+Always ``-D``: the bootloader refuses a chip erase, and erases page by page itself. On a port without modem lines (a pty)
+``-c wiring`` complains that it cannot pulse DTR and goes on; the board must then be in its bootloader already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, IO
+
+from bin_daemon.errors import ConfigError, DeviceError
+from bin_daemon.technician import avrdude_says as says
+from bin_daemon.technician.avrdude_says import CutOffError, NoSyncError
+from bin_daemon.technician.firmware_image import APP_END, ERASED, write_hex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bin_daemon.technician.firmware_image import Image
+
+PROGRAM = "avrdude"
+COMMAND = ("-v", "-p", "m2560", "-c", "wiring", "-b", "115200", "-D")
+"""``-v``, for avrdude 8 tells only then that the bootloader answered. The Mega's bootloader knows no other speed."""
+SYNC_S = 4.0
+"""avrdude waits 5 s for each answer; by then the bootloader has started the program. A fresh start resets the board again."""
+STALL_S = 10.0
+"""No word from avrdude for so long: a page takes 30 ms."""
+LOOK_S = 0.02
+
+
+class Avrdude:
+    """One board on one port. ``progress`` gets ("reading" or "writing", 0..1).
+
+    All methods raise `DeviceError` (kinds in `avrdude_says`), and ConfigError where avrdude is not installed.
+    """
+
+    def __init__(
+        self, port: str, progress: Callable[[str, float], None], *, sync_s: float = SYNC_S, stall_s: float = STALL_S
+    ) -> None:
+        self._port, self._progress = port, progress
+        self._sync_s, self._stall_s = sync_s, stall_s
+
+    def read_all(self) -> bytes:
+        """All of the flash but the bootloader: half a minute at 115200 baud."""
+        with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
+            file = Path(folder) / "flash.bin"
+            self._run(["-U", f"flash:r:{file}:r"])
+            try:
+                return file.read_bytes()[:APP_END]
+            except OSError as error:
+                raise DeviceError(f"avrdude left nothing to read: {error}", hint="try again") from error
+
+    def read(self, length: int) -> bytes:
+        """The first ``length`` bytes, through avrdude's terminal, which reads no more than these; else (another form) all."""
+        found = says.dumped(self._run(["-t"], talk=f"dump flash 0 {length}\nquit\n"))
+        if len(found) < length:
+            found = self.read_all().ljust(length, bytes([ERASED]))
+        return found[:length]
+
+    def write(self, image: Image) -> None:
+        """Write from address 0 on; avrdude reads it back and compares.
+
+        Once begun, neither Ctrl-C nor a lost terminal stops it: half a firmware helps nobody.
+        """
+        with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
+            file = Path(folder) / "image.hex"
+            file.write_bytes(write_hex(image))
+            self._run(["-U", f"flash:w:{file}:i"], finish=True)
+
+    def _run(self, words: Sequence[str], *, talk: str = "", finish: bool = False) -> str:
+        """Twice: a fresh start resets the board and begins at page 0, which mends a lost byte; avrdude's own repeats do not."""
+        cut_off = None
+        with contextlib.suppress(NoSyncError):
+            try:
+                return self._once(words, talk, finish=finish)
+            except CutOffError as error:
+                cut_off = error
+        try:
+            return self._once(words, talk, finish=finish)
+        except NoSyncError:
+            if cut_off:  # then it is not true that nothing was written
+                raise cut_off from None
+            raise
+
+    def _once(self, words: Sequence[str], talk: str, *, finish: bool) -> str:
+        """Its messages go to files: a pipe would kill it when this process dies."""
+        with (
+            tempfile.TemporaryFile() as stdin,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.NamedTemporaryFile() as log,
+        ):
+            stdin.write(talk.encode())
+            stdin.seek(0)
+            process = _start([PROGRAM, *COMMAND, "-P", self._port, *words], stdin, stdout, log.file)
+            try:
+                text = self._watch(process, Path(log.name), finish=finish)
+            finally:
+                process.kill()
+                process.wait()
+            if process.returncode != 0:
+                raise says.error(text, self._port)
+            stdout.seek(0)
+            return stdout.read().decode(errors="replace")
+
+    def _watch(self, process: subprocess.Popen[bytes], log: Path, *, finish: bool) -> str:
+        """Until it ends, or until waiting on is useless; all it said."""
+        text, told = "", time.monotonic()
+        while True:
+            ended = _ended(process, finish=finish)
+            before, text = text, says.heard(log.read_bytes())
+            synced = says.synced(text)
+            if text != before and synced:
+                told = time.monotonic()
+                if there := says.bar(text):
+                    self._progress(*there)
+            patience_s = self._stall_s if synced else self._sync_s
+            if ended or says.hopeless(text) or time.monotonic() - told > patience_s:
+                return text
+
+
+def _start(command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """In a session of its own: a terminal's Ctrl-C or hang-up does not reach it."""
+    try:
+        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, start_new_session=True)  # noqa: S603
+    except FileNotFoundError:
+        raise ConfigError("avrdude is not installed", hint="sudo apt-get install avrdude") from None
+    except OSError as error:
+        raise ConfigError(
+            f"avrdude cannot be started: {error.strerror}", hint="sudo apt-get install --reinstall avrdude"
+        ) from error
+
+
+def _ended(process: subprocess.Popen[bytes], *, finish: bool) -> bool:
+    """After a moment."""
+    try:
+        process.wait(LOOK_S)
+    except subprocess.TimeoutExpired:
+        return False
+    except KeyboardInterrupt:
+        if not finish:
+            raise
+        return False
+    return True
