@@ -25,7 +25,7 @@ class StopWatch:
         if not lids.connected:
             return
         before, self._before = self._before, lids
-        pressed_again = lids.stop_presses > before.stop_presses
+        pressed_again = lids.stop_presses > before.stop_presses or (lids.stop_pressed and not before.stop_pressed)
         if pressed_again:
             yield StopEdge.PRESSED
         if not lids.stop_pressed and (before.stop_pressed or pressed_again):

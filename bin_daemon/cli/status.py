@@ -47,6 +47,8 @@ def _show(data: dict[str, Any]) -> None:
         ("mode", state["mode"]),
         ("camera", f"{state['sight']}, {health['fps']} frames/s, last frame {health['frame_age_ms']} ms ago"),
         ("controller", info["firmware"] if state["controller"] else "not connected"),
+        ("stop", _stop(state) if state["controller"] else "not known"),
+        ("lamp", _lamp(data)),
         ("model", info["model"].get("name", "?")),
         ("broker", _broker(health["mqtt"])),
         ("outbox", f"{health['mqtt']['outbox']} waiting, {health['mqtt']['dropped']} lost"),
@@ -67,6 +69,19 @@ def _show(data: dict[str, Any]) -> None:
         )
     if not state["faults"]:
         console.print("[green]no faults[/]")
+
+
+def _stop(state: dict[str, Any]) -> str:
+    if state["stop_pressed"]:
+        return "the switch is pressed"
+    return "latched until stop.clear" if state["stopped"] else "none"
+
+
+def _lamp(data: dict[str, Any]) -> str:
+    """What the person at the bin sees."""
+    if not data["state"]["controller"]:
+        return "not known"
+    return {None: "this controller has none", "off": "dark"}.get(data["lamp"], data["lamp"])
 
 
 def _broker(mqtt: dict[str, Any]) -> str:

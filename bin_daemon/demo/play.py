@@ -131,6 +131,7 @@ class _Stage:
         self._over = threading.Event()
         self.broker = broker
         app.pipeline.journal = Recorder(app.pipeline.journal, self._finished)
+        controller(WORLD).board.lamp.on_change = lambda shown: show.lamp(shown.pattern.name.lower(), shown.duration_ms)
         show.note(
             f"Photographs: {len(camera.photos.items)} real cut-outs"
             if camera.photos.kind == "photographs"

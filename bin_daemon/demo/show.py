@@ -63,6 +63,9 @@ class Show(Protocol):
     def message(self, topic: str, payload: dict[str, Any]) -> None:
         """The separate subscriber received this."""
 
+    def lamp(self, pattern: str, duration_ms: int) -> None:
+        """The lamp at the bin changed."""
+
     def summary(self, summary: dict[str, Any]) -> None:
         """All is over."""
 
@@ -80,6 +83,9 @@ class JsonShow:
 
     def message(self, topic: str, payload: dict[str, Any]) -> None:
         """Counted elsewhere."""
+
+    def lamp(self, pattern: str, duration_ms: int) -> None:
+        """For people."""
 
     def summary(self, summary: dict[str, Any]) -> None:
         """The last line."""
@@ -142,6 +148,17 @@ class PersonShow:
                     self._early[payload["id"]] = told
             elif topic == "event/fault":
                 self._dim(f"       MQTT    {topic}: {payload['event']} {payload['code']}: {payload['text']}")
+            elif topic == "event/stop":
+                self._dim(f"       MQTT    {topic}: {payload['event']}: {payload['text']}")
+            elif topic == "event/fill":
+                change = f"from {_share(payload['before_frac'])} to {_share(payload['full_frac'])}"
+                self._dim(f"       MQTT    {topic}: lid {payload['lid']} {change}")
+
+    def lamp(self, pattern: str, duration_ms: int) -> None:
+        """One dim line for each pattern."""
+        if pattern != "off":
+            with self._lock:
+                self._dim(f"       lamp    {pattern} for {duration_ms / 1000:g} s")
 
     def _dim(self, text: str) -> None:
         self._console.print(text, style="dim", markup=False)
@@ -158,6 +175,10 @@ class PersonShow:
 
 def _coloured(category: str) -> str:
     return f"[{COLOURS.get(category, 'red')}]{category or 'nothing was there'}[/]"
+
+
+def _share(frac: float | None) -> str:
+    return "unknown" if frac is None else f"{frac:.0%}"
 
 
 def _ms(value: float | None) -> str:
