@@ -149,9 +149,8 @@ class ReferenceController:
         self._now_ms = now_ms = now_ms % lim.TICKS
         self._watch_host()
         self.core.tick(now_ms)
-        if self.core.host_alive:
-            self._repeat_events()
-            self._tell_state()
+        if self.core.host_alive and not self._repeat_events():
+            self._tell_state()  # a tick later when events were repeated: both together are too much for a small board's 1 ms
 
     def take_output(self) -> bytes:
         """Bytes for the line, each once (at most 4096 wait; what comes beyond is lost, as in a full UART)."""
@@ -407,12 +406,14 @@ class ReferenceController:
         if last_event_seq in numbers:
             self._events = self._events[numbers.index(last_event_seq) + 1 :]
 
-    def _repeat_events(self) -> None:
+    def _repeat_events(self) -> bool:
+        """Say what no PING has named; whether there was anything to say."""
         if since(self._now_ms, self._repeated_ms) < lim.EVENT_REPEAT_MS:
-            return
+            return False
         self._repeated_ms = self._now_ms
         for event in self._events:
             self._send(self._session, event.event_seq, event, retransmit=True)
+        return bool(self._events)
 
     def _tell_state(self) -> None:
         period_ms = self._telemetry_ms

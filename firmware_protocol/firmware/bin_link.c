@@ -195,17 +195,19 @@ static void forget_events(struct bin_core *core, uint16_t last_event_seq)
     }
 }
 
-static void repeat_events(struct bin_core *core)
+/* Says what no PING has named; returns whether there was anything to say. */
+static bool repeat_events(struct bin_core *core)
 {
     uint8_t i;
 
     if (bin_since(core, core->repeated_ms) < BIN_EVENT_REPEAT_MS) {
-        return;
+        return false;
     }
     core->repeated_ms = core->now_ms;
     for (i = 0; i < core->event_count; i++) {
         send_event(core, &core->events[i], true);
     }
+    return core->event_count > 0;
 }
 
 /* ---- telemetry ------------------------------------------------------------------------------------------------------------ */
@@ -767,8 +769,7 @@ void bin_core_tick(struct bin_core *core, uint32_t now_ms)
     core->now_ms = now_ms;
     watch_host(core);
     bin_lids_tick(core);
-    if (core->host_alive) {
-        repeat_events(core);
-        tell_state(core);
+    if (core->host_alive && !repeat_events(core)) {
+        tell_state(core); /* a tick later when events were repeated: both together are too much for a small board's 1 ms */
     }
 }

@@ -5,36 +5,42 @@
 
 uint16_t frame_crc(const uint8_t *data, uint8_t len)
 {
-    uint16_t crc = 0xFFFFu;
+    uint8_t high = 0xFF, low = 0xFF;
 
-    /* Eight steps of the polynomial at once, without a table: a table would cost the AVR 512 bytes of RAM. */
+    /* Eight steps of the polynomial at once. Without a table, which would cost the AVR 512 bytes of RAM; in bytes, for shifting 16 bits
+     * takes that chip three times as long. */
     for (; len > 0; len--) {
-        uint16_t x = (uint16_t)((crc >> 8) ^ *data++);
-        x = (uint16_t)(x ^ (x >> 4));
-        crc = (uint16_t)((uint16_t)(crc << 8) ^ (uint16_t)(x << 12) ^ (uint16_t)(x << 5) ^ x);
+        uint8_t x = (uint8_t)(high ^ *data++);
+
+        x = (uint8_t)(x ^ (x >> 4));
+        high = (uint8_t)(low ^ (uint8_t)(x << 4) ^ (x >> 3));
+        low = (uint8_t)(x ^ (uint8_t)(x << 5));
     }
-    return (uint16_t)(crc ^ 0xFFFFu);
+    return (uint16_t)((uint16_t)((uint16_t)high << 8 | low) ^ 0xFFFFu);
 }
 
 uint8_t frame_encode(uint8_t *wire, uint8_t len)
 {
     const uint16_t crc = frame_crc(wire + 1, len);
-    uint8_t code_at = 0;
-    uint8_t at;
+    uint8_t *at = wire + 1 + len;
+    uint8_t *code = wire;
+    uint8_t distance = 1;
 
-    wire[1 + len] = (uint8_t)(crc >> 8);
-    wire[2 + len] = (uint8_t)(crc & 0xFFu);
-    len = (uint8_t)(len + 1 + BIN_CRC_SIZE);
+    *at++ = (uint8_t)(crc >> 8);
+    *at = (uint8_t)(crc & 0xFFu);
+    len = (uint8_t)(len + BIN_CRC_SIZE);
     /* In place: each zero becomes the distance to the next. A body is shorter than 254, so there is one byte of overhead. */
-    for (at = 1; at < len; at++) {
-        if (wire[at] == DELIMITER) {
-            wire[code_at] = (uint8_t)(at - code_at);
-            code_at = at;
+    for (at = wire + 1; at <= wire + len; at++) {
+        if (*at == DELIMITER) {
+            *code = distance;
+            code = at;
+            distance = 0;
         }
+        distance++;
     }
-    wire[code_at] = (uint8_t)(len - code_at);
-    wire[len] = DELIMITER;
-    return (uint8_t)(len + 1);
+    *code = distance;
+    *at = DELIMITER;
+    return (uint8_t)(len + 2);
 }
 
 /* Undoes COBS in place; returns the length, NO_BODY when the codes do not add up. */

@@ -4,16 +4,15 @@
 
 #include <avr/interrupt.h>
 #include <avr/io.h>
-#include <util/atomic.h>
 #include <util/crc16.h>
 
 #include "bin_core.h"
 #include "gpio.h"
 
 #define VSERVO BOARD_LIDS /* places in the sums */
-#define BANDGAP (BOARD_LIDS + 1u)
-#define PLACES (BOARD_LIDS + 2u)
-#define TURNS (PLACES + 1u) /* the bandgap is weak: its first conversion after the others is thrown away */
+#define THROWN_AWAY (BOARD_LIDS + 1u) /* the bandgap is weak: its first conversion after the others is wrong */
+#define BANDGAP (BOARD_LIDS + 2u)
+#define TURNS (BOARD_LIDS + 3u)
 #define ROUNDS 26u          /* x 7 conversions x 0.11 ms = 20 ms */
 
 #define REFERENCE _BV(REFS0) /* AVcc */
@@ -28,8 +27,10 @@
 static const uint8_t channels[TURNS] = {
     ADC_CURRENT_0, ADC_CURRENT_1, ADC_CURRENT_2, ADC_CURRENT_3, ADC_VSERVO, ADC_BANDGAP, ADC_BANDGAP,
 };
-static volatile uint16_t means[PLACES]; /* sums of ROUNDS conversions */
-static volatile bool ready;
+/* One set of sums grows while the other, of ROUNDS conversions, stands still for 20 ms. */
+static uint16_t sums[2][TURNS];
+static volatile uint8_t growing;
+static uint16_t vin_mv = BIN_UNKNOWN_U16, vservo_mv = BIN_UNKNOWN_U16;
 
 _Static_assert(ROUNDS * (ADC_STEPS - 1u) <= 0xFFFFu, "a sum fits 16 bits");
 
@@ -42,48 +43,55 @@ void analog_begin(void)
     DIDR0 = 0xFF;
     ADMUX = REFERENCE | channels[0];
     ADCSRB = 0;
-    ready = false;
     ADCSRA = _BV(ADEN) | _BV(ADIE) | CLOCK;
     ADCSRA |= _BV(ADSC);
 }
 
 ISR(ADC_vect)
 {
-    static uint16_t sums[PLACES];
     static uint8_t turn, round;
-    const uint16_t value = ADC;
 
-    if (turn != BANDGAP)
-        sums[turn < BANDGAP ? turn : BANDGAP] += value;
+    sums[growing][turn] += ADC;
     if (++turn == TURNS) {
         turn = 0;
         if (++round == ROUNDS) {
             round = 0;
-            for (uint8_t i = 0; i < PLACES; i++) {
-                means[i] = sums[i];
-                sums[i] = 0;
-            }
-            ready = true;
+            growing ^= 1u;
+            for (uint8_t i = 0; i < TURNS; i++)
+                sums[growing][i] = 0;
         }
     }
     ADMUX = REFERENCE | channels[turn];
     ADCSRA |= _BV(ADSC);
 }
 
+/* The loop looks every ms or so: the set that stands still is not begun anew while it reads. */
 static uint16_t sum_of(uint8_t place)
 {
-    uint16_t sum;
-
-    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
-    {
-        sum = means[place];
-    }
-    return sum;
+    return sums[growing ^ 1u][place];
 }
 
-bool analog_ready(void)
+/* AVcc is the scale of all sums, and the bandgap tells how large it is: both cancel. */
+static uint16_t mv_of(uint32_t sum, uint16_t full_mv)
 {
-    return ready;
+    const uint16_t bandgap = sum_of(BANDGAP);
+    const uint32_t mv = bandgap ? sum * full_mv / bandgap : BIN_UNKNOWN_U16;
+
+    return mv < BIN_UNKNOWN_U16 ? (uint16_t)mv : BIN_UNKNOWN_U16;
+}
+
+/* Divisions are dear on this chip, and the core asks several times in one tick: they are done once for each new mean. */
+void analog_tick(void)
+{
+    static uint8_t seen;
+
+    if (seen == growing)
+        return;
+    seen = growing;
+    vin_mv = mv_of((uint32_t)ADC_STEPS * ROUNDS, BANDGAP_MV);
+    vservo_mv = mv_of(sum_of(VSERVO), BANDGAP_MV * VSERVO_DIVIDER);
+    if (vservo_mv < VSERVO_DEAD_MV)
+        vservo_mv = BIN_UNKNOWN_U16;
 }
 
 uint16_t analog_current_ma(uint8_t lid)
@@ -93,31 +101,17 @@ uint16_t analog_current_ma(uint8_t lid)
     const uint16_t from_zero = sum > zero ? (uint16_t)(sum - zero) : (uint16_t)(zero - sum); /* wired either way round */
     const uint32_t ma = (from_zero * MA_PER_SUM) >> 16;
 
-    return ready && ma <= CURRENT_MAX_MA ? (uint16_t)ma : BIN_UNKNOWN_U16;
-}
-
-/* AVcc is the scale of all sums, and the bandgap tells how large it is: both cancel. */
-static uint16_t mv_of(uint32_t sum, uint16_t full_mv)
-{
-    const uint16_t bandgap = sum_of(BANDGAP);
-    uint32_t mv;
-
-    if (!ready || bandgap == 0)
-        return BIN_UNKNOWN_U16;
-    mv = sum * full_mv / bandgap;
-    return mv < BIN_UNKNOWN_U16 ? (uint16_t)mv : BIN_UNKNOWN_U16;
-}
-
-uint16_t analog_vservo_mv(void)
-{
-    const uint16_t mv = mv_of(sum_of(VSERVO), BANDGAP_MV * VSERVO_DIVIDER);
-
-    return mv >= VSERVO_DEAD_MV ? mv : BIN_UNKNOWN_U16;
+    return ma <= CURRENT_MAX_MA ? (uint16_t)ma : BIN_UNKNOWN_U16; /* sums of 0 before the first round are beyond, too */
 }
 
 uint16_t analog_vin_mv(void)
 {
-    return mv_of((uint32_t)ADC_STEPS * ROUNDS, BANDGAP_MV);
+    return vin_mv;
+}
+
+uint16_t analog_vservo_mv(void)
+{
+    return vservo_mv;
 }
 
 uint16_t analog_noise(void)

@@ -2,15 +2,15 @@
 #ifndef BOARD_ANALOG_H
 #define BOARD_ANALOG_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 void analog_begin(void);
 
-/* The first means are there, about 20 ms after the start; all is unknown before. */
-bool analog_ready(void);
+/* Every tick. */
+void analog_tick(void);
 
-uint16_t analog_current_ma(uint8_t lid); /* or BIN_UNKNOWN_U16 */
+/* BIN_UNKNOWN_U16 until the first mean, 20 ms after the start, and whenever the sensor says what no whole one says. */
+uint16_t analog_current_ma(uint8_t lid);
 uint16_t analog_vservo_mv(void);
 uint16_t analog_vin_mv(void);
 

@@ -208,6 +208,7 @@ static void sleep_until_due(uint32_t done_ms, bool listens)
 static void tick_board(void)
 {
     inputs_tick();
+    analog_tick();
     servo_tick();
     ultrasonic_tick();
     lamp_tick();

@@ -2,6 +2,7 @@
 
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <string.h>
 #include <util/atomic.h>
 
 #include "gpio.h"
@@ -10,7 +11,8 @@
  * In: 22 ms at full speed, the longest tick is 1 ms. One byte stays free: full and empty would look the same. */
 #define RING 256u
 
-static volatile uint8_t in[RING], out[RING];
+static volatile uint8_t in[RING];
+static uint8_t out[RING];
 static volatile uint8_t in_head, in_tail, out_head, out_tail;
 
 void uart_begin(void)
@@ -47,16 +49,21 @@ ISR(USART0_UDRE_vect)
 
 bool uart_send(const uint8_t *data, uint8_t len)
 {
-    const uint8_t room = (uint8_t)(out_tail - out_head - 1u);
-    uint8_t head = out_head;
+    const uint8_t head = out_head;
+    const uint8_t room = (uint8_t)(out_tail - head - 1u);
+    const uint16_t to_the_end = (uint16_t)(RING - head);
 
     if (len > room)
         return false;
-    for (uint8_t i = 0; i < len; i++)
-        out[head++] = data[i];
-    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+    if (len <= to_the_end) {
+        memcpy(out + head, data, len);
+    } else {
+        memcpy(out + head, data, to_the_end);
+        memcpy(out, data + to_the_end, len - to_the_end);
+    }
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) /* also keeps the bytes' writing before the index's */
     {
-        out_head = head;
+        out_head = (uint8_t)(head + len);
         UCSR0B |= _BV(UDRIE0);
     }
     return true;
