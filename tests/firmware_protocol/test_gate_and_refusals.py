@@ -1,4 +1,4 @@
-"""may_open() and every other refusal: what the controller says no to, and that nothing moves then."""
+"""may_open() and every other refusal: what the controller says no to, and that nothing moves then. On all bodies."""
 
 from __future__ import annotations
 
@@ -8,351 +8,438 @@ import pytest
 
 from firmware_protocol import limits as lim
 from firmware_protocol import messages as m
+from firmware_protocol.hal import Motion
 from firmware_protocol.lid_core import default_calibration
-from firmware_protocol.messages import Caps, Code, EventKind, LidPhase, Stop
-from firmware_protocol.reference import SIM_CAPS, ReferenceController
-from tests.firmware_protocol.bench import Device, connected
+from firmware_protocol.messages import Caps, Code, EventKind, LidPhase, ResetCause
+from firmware_protocol.reference import SIM_CAPS
+from tests.firmware_protocol.bodies.body import Fitting
+from tests.firmware_protocol.bodies.stand import FULL_CYCLE, Stand, shut_stand
+from tests.firmware_protocol.conftest import MakeBody
+
+SENSED_MV = 60
+"""As fine as an analog input with its divider and reference is."""
 
 
-def gate(d: Device, patience_ms: int = 0, lid: int = 0) -> Code:
-    """What may_open() says now."""
-    core = d.controller.core
-    return core.may_open(core.lids[lid], patience_ms, d.now_ms)[0]
-
-
-def test_the_gate_opens_when_all_is_well() -> None:
-    """One way leads to OK_ACCEPTED: session, no stop, no fault, supply, shut, rested."""
-    assert gate(connected()) is Code.OK_ACCEPTED
-
-
-def no_host(d: Device) -> None:
-    """No session."""
-    d.controller.core.host_alive = False
-
-
-def stopped(d: Device) -> None:
+def stopped(stand: Stand) -> None:
     """Latch alone."""
-    d.controller.core.stop = Stop.LATCH
+    stand.ask(m.StopLatch())
 
 
-def mushroom(d: Device) -> None:
-    """Mushroom alone."""
-    d.controller.core.stop = Stop.MUSHROOM
-
-
-def just_pressed(d: Device) -> None:
-    """The switch was pressed a moment ago, after the last tick."""
-    d.board.pressed = True
-
-
-def faulty(d: Device) -> None:
-    """Latched fault of this lid."""
-    d.controller.core.lids[0].phase = LidPhase.FAULT
-
-
-def calibrating(d: Device) -> None:
+def calibrating(stand: Stand) -> None:
     """Someone's hands are at the lids."""
-    d.controller.core.calibrating = True
-    d.controller.core.calibrating_ms = d.now_ms
+    stand.ask(m.Calibrate(1))
 
 
-def low_vin(d: Device) -> None:
-    """Just below the bound."""
-    d.board.vin = lim.VIN_MIN_MV - 1
-
-
-def low_vservo(d: Device) -> None:
-    """Just below the bound."""
-    d.board.vservo = lim.VSERVO_MIN_MV - 1
-
-
-def blind_vin(d: Device) -> None:
-    """The sense is fitted but gives nothing."""
-    d.board.vin = None
-
-
-def blind_vservo(d: Device) -> None:
-    """The sense is fitted but gives nothing."""
-    d.board.vservo = None
-
-
-def many_opens(d: Device) -> None:
-    """Twenty in the last minute."""
-    d.controller.core.opens_ms = [d.now_ms] * lim.OPENS_MAX
-
-
-def other_moves(d: Device) -> None:
+def other_moves(stand: Stand) -> None:
     """One lid at a time."""
-    d.controller.core.lids[3].phase = LidPhase.CLOSING
+    stand.open(900, lid=3)
+    stand.run(300)
 
 
-def tired(d: Device) -> None:
+def tired(stand: Stand) -> None:
     """This lid has just moved."""
-    d.controller.core.lids[0].moved = True
-    d.controller.core.lids[0].ended_ms = d.now_ms
+    stand.open(900, hold_ms=1000)
+    stand.run_until(lambda: bool(stand.events(EventKind.CLOSED)))
 
 
-def staggered(d: Device) -> None:
+def staggered(stand: Stand) -> None:
     """Another lid has just stopped."""
-    d.controller.core.moved = True
-    d.controller.core.ended_ms = d.now_ms
+    stand.open(900, lid=3, hold_ms=1000)
+    stand.run_until(lambda: bool(stand.events(EventKind.CLOSED)))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "code"),
-    [
-        (no_host, Code.NO_SESSION),
-        (stopped, Code.STOPPED),
-        (mushroom, Code.STOPPED),
-        (just_pressed, Code.STOPPED),
-        (faulty, Code.FAULT_LATCHED),
-        (calibrating, Code.BUSY),
-        (low_vin, Code.LOW_VOLTAGE),
-        (low_vservo, Code.LOW_VOLTAGE),
-        (blind_vin, Code.LOW_VOLTAGE),
-        (blind_vservo, Code.LOW_VOLTAGE),
-        (many_opens, Code.RATE_LIMIT),
-        (other_moves, Code.BUSY),
-        (tired, Code.BUSY),
-        (staggered, Code.BUSY),
-    ],
-)
-def test_one_thing_wrong_keeps_it_shut(spoil: Callable[[Device], None], code: Code) -> None:
-    """Each condition of may_open() alone refuses, and an OPEN then moves nothing."""
-    d = connected()
-    spoil(d)
-    assert gate(d) is code
-    d.ask(m.Open(0, 1, 1000, 0))
-    assert d.motions == []
-    assert d.controller.opens[1] == 0
+def not_shut(stand: Stand) -> None:
+    """It stands open."""
+    stand.open(900)
+    stand.wait_for(LidPhase.OPEN)
+    stand.run(lim.REST_MS)
 
 
-@pytest.mark.parametrize("phase", [p for p in LidPhase if p not in (LidPhase.CLOSED, LidPhase.WAITING)])
-def test_only_a_shut_lid_opens(phase: LidPhase) -> None:
-    """Of all phases only CLOSED (and WAITING, its own turn) pass; what is not known to be shut stays."""
-    d = connected()
-    d.controller.core.lids[0].phase = phase
-    assert gate(d, patience_ms=60_000) in (Code.BUSY, Code.FAULT_LATCHED)
+def halted(stand: Stand) -> None:
+    """It was stopped half-way."""
+    stand.open(900)
+    stand.run(500)
+    stand.ask(m.StopNow())
+    stand.run(400)
 
 
-@pytest.mark.parametrize(("spoil", "wait_ms"), [(tired, lim.REST_MS), (staggered, lim.STAGGER_MS)])
-def test_patience_is_counted_exactly(spoil: Callable[[Device], None], wait_ms: int) -> None:
-    """A wait of exactly the patience is accepted, one ms less is not."""
-    d = connected()
-    spoil(d)
-    assert gate(d, wait_ms) is Code.OK_ACCEPTED
-    assert gate(d, wait_ms - 1) is Code.BUSY
+WISHES: list[tuple[Callable[[Stand], None], Code]] = [
+    (stopped, Code.STOPPED),
+    (calibrating, Code.BUSY),
+    (other_moves, Code.BUSY),
+    (tired, Code.BUSY),
+    (staggered, Code.BUSY),
+    (not_shut, Code.BUSY),
+    (halted, Code.BUSY),
+]
 
 
-def test_supply_bounds_are_inclusive_and_only_where_sensed() -> None:
-    """Exactly the least voltage passes; a board without sense is not asked."""
-    d = connected()
-    d.board.vin, d.board.vservo = lim.VIN_MIN_MV, lim.VSERVO_MIN_MV
-    assert gate(d) is Code.OK_ACCEPTED
-    blind = connected(caps=SIM_CAPS & ~Caps.SUPPLY_SENSE)
-    blind.board.vin = None
-    assert gate(blind) is Code.OK_ACCEPTED
+@pytest.mark.parametrize(("spoil", "code"), WISHES)
+def test_one_thing_wrong_keeps_it_shut(stand: Stand, spoil: Callable[[Stand], None], code: Code) -> None:
+    """Each reason to refuse alone refuses, and lid 0 does not open for that action."""
+    spoil(stand)
+    opened = stand.openings(0)
+    assert stand.open(1)[0] is code
+    stand.run(1000)
+    assert stand.openings(0) == opened
+    assert stand.events(EventKind.OPENED) == [] or stand.events(EventKind.OPENED)[-1].action_id == 900
 
 
-def test_the_minute_of_twenty_ends_exactly() -> None:
-    """The 21st passes when the first is 60 s old, not before."""
-    d = connected()
-    d.controller.core.opens_ms = [(d.now_ms - lim.OPENS_WINDOW_MS + 1) % 2**32] + [d.now_ms] * (lim.OPENS_MAX - 1)
-    assert gate(d) is Code.RATE_LIMIT
-    d.now_ms += 1
-    assert gate(d) is Code.OK_ACCEPTED
+def mushroom(stand: Stand) -> None:
+    """Pressed for a while."""
+    stand.inputs.stop = True
+    stand.run(100)
 
 
-def test_the_gate_is_asked_again_when_the_motion_begins() -> None:
+def just_pressed(stand: Stand) -> None:
+    """Pressed in this moment."""
+    stand.inputs.stop = True
+
+
+def low_vin(stand: Stand) -> None:
+    """Below the bound."""
+    stand.inputs.vin_mv = lim.VIN_MIN_MV - SENSED_MV
+    stand.run(300)
+
+
+def low_vservo(stand: Stand) -> None:
+    """Below the bound."""
+    stand.inputs.vservo_mv = lim.VSERVO_MIN_MV - SENSED_MV
+    stand.run(300)
+
+
+def blind_vservo(stand: Stand) -> None:
+    """The sense gives nothing."""
+    stand.inputs.vservo_mv = None
+    stand.run(300)
+
+
+def faulty(stand: Stand) -> None:
+    """Latched fault of this lid."""
+    stand.open(900)
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    stand.lid.strip = False
+    stand.lid.finger_us = 1500
+    stand.wait_for(LidPhase.FAULT, ms=20_000)
+
+
+INPUTS: list[tuple[Callable[[Stand], None], Code]] = [
+    (mushroom, Code.STOPPED),
+    (just_pressed, Code.STOPPED),
+    (low_vin, Code.LOW_VOLTAGE),
+    (low_vservo, Code.LOW_VOLTAGE),
+    (blind_vservo, Code.LOW_VOLTAGE),
+    (faulty, Code.FAULT_LATCHED),
+]
+
+
+@pytest.mark.needs("inputs")
+@pytest.mark.parametrize(("spoil", "code"), INPUTS)
+def test_one_sensor_wrong_keeps_it_shut(stand: Stand, spoil: Callable[[Stand], None], code: Code) -> None:
+    """As above, for what sensors tell."""
+    spoil(stand)
+    opened = stand.openings(0)
+    assert stand.open(1) == (code, 0)
+    stand.run(1000)
+    assert stand.openings(0) == opened
+
+
+@pytest.mark.needs("inputs")
+def test_supply_bounds(stand: Stand) -> None:
+    """Just above both bounds it opens."""
+    stand.inputs.vin_mv, stand.inputs.vservo_mv = lim.VIN_MIN_MV + SENSED_MV, lim.VSERVO_MIN_MV + SENSED_MV
+    stand.run(300)
+    assert stand.open() == (Code.OK_ACCEPTED, 0)
+
+
+@pytest.mark.needs("blind", "fitting")
+def test_supply_bounds_are_inclusive_and_only_where_sensed(make_body: MakeBody) -> None:
+    """Exactly the least voltage passes, one mV less does not, none at all neither; a board without sense is not asked."""
+    for vin_mv, vservo_mv, code in (
+        (lim.VIN_MIN_MV, lim.VSERVO_MIN_MV, Code.OK_ACCEPTED),
+        (lim.VIN_MIN_MV - 1, lim.VSERVO_MIN_MV, Code.LOW_VOLTAGE),
+        (lim.VIN_MIN_MV, lim.VSERVO_MIN_MV - 1, Code.LOW_VOLTAGE),
+        (None, lim.VSERVO_MIN_MV, Code.LOW_VOLTAGE),
+        (lim.VIN_MIN_MV, None, Code.LOW_VOLTAGE),
+    ):
+        stand = shut_stand(make_body())
+        stand.inputs.vin_mv, stand.inputs.vservo_mv = vin_mv, vservo_mv
+        assert stand.open() == (code, 0)
+    blind = shut_stand(make_body(Fitting(caps=SIM_CAPS & ~Caps.SUPPLY_SENSE)))
+    blind.inputs.vin_mv = None
+    assert blind.open() == (Code.OK_ACCEPTED, 0)
+
+
+@pytest.mark.needs("virtual")
+def test_patience_is_enough_or_it_is_not(stand: Stand) -> None:
+    """A wait of the told time is accepted and opens; a clearly shorter one is refused."""
+    stand.open(900, hold_ms=1000)
+    stand.run_until(lambda: bool(stand.events(EventKind.CLOSED)))
+    code, wait_ms = stand.open(1)
+    assert code is Code.BUSY
+    assert stand.open(2, start_within_ms=wait_ms - 100)[0] is Code.BUSY
+    assert stand.open(3, start_within_ms=wait_ms) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.motions_of() == FULL_CYCLE * 2
+    assert stand.events(EventKind.OPENED)[-1].action_id == 3
+
+
+@pytest.mark.needs("inputs")
+def test_the_gate_is_asked_again_when_the_motion_begins(stand: Stand) -> None:
     """An accepted OPEN whose supply then sags never begins."""
-    d = connected()
-    d.open(1, lid=0)
-    d.open(2, lid=1, start_within_ms=3000)
-    d.board.vservo = 3000
-    d.run(6000)
-    assert d.motions_of(1) == []
-    assert [e.action_id for e in d.events(EventKind.TIMEOUT)] == [2]
+    stand.open(1, lid=0)
+    stand.open(2, lid=1, start_within_ms=3000)
+    stand.inputs.vservo_mv = 3000
+    stand.run(6000)
+    assert stand.motions_of(1) == []
+    assert [e.action_id for e in stand.events(EventKind.TIMEOUT)] == [2]
 
 
-@pytest.mark.parametrize(
-    ("command", "code"),
-    [
-        (m.Open(4, 1, 1000, 0), Code.BAD_ARG),
-        (m.Open(255, 1, 1000, 0), Code.BAD_ARG),
-        (m.Open(0, 0, 1000, 0), Code.BAD_ARG),
-        (m.Close(4, 1), Code.BAD_ARG),
-        (m.Close(0, 0), Code.BAD_ARG),
-        (m.StopClear(0), Code.BAD_ARG),
-        (m.Jog(4, 1500), Code.BAD_ARG),
-        (m.Jog(0, 499), Code.BAD_ARG),
-        (m.Jog(0, 2501), Code.BAD_ARG),
-        (m.Jog(0, 1500), Code.BUSY),
-        (m.Calibrate(2), Code.BAD_ARG),
-        (m.SetCal(4, 2000, 1000, 20, 900), Code.BAD_ARG),
-        (m.SetCal(0, 2501, 1000, 20, 900), Code.BAD_ARG),
-        (m.SetCal(0, 2000, 499, 20, 900), Code.BAD_ARG),
-        (m.SetCal(0, 1099, 1000, 20, 900), Code.BAD_ARG),
-        (m.SetCal(0, 2000, 1000, 0, 900), Code.BAD_ARG),
-        (m.SetCal(0, 2000, 1000, 20, 5001), Code.BAD_ARG),
-        (m.GetCal(4), Code.BAD_ARG),
-        (m.SetTelemetry(49), Code.BAD_ARG),
-        (m.SetTelemetry(10_001), Code.BAD_ARG),
-        (m.Indicate(6, 100), Code.BAD_ARG),
-        (m.Reboot(1), Code.BAD_ARG),
-        (m.EnterBootloader(), Code.UNSUPPORTED),
-    ],
-)
-def test_bad_arguments_are_named_and_move_nothing(command: m.Command, code: Code) -> None:
+REFUSED: list[tuple[m.Command, Code]] = [
+    (m.Open(4, 1, 1000, 0), Code.BAD_ARG),
+    (m.Open(255, 1, 1000, 0), Code.BAD_ARG),
+    (m.Open(0, 0, 1000, 0), Code.BAD_ARG),
+    (m.Close(4, 1), Code.BAD_ARG),
+    (m.Close(0, 0), Code.BAD_ARG),
+    (m.StopClear(0), Code.BAD_ARG),
+    (m.Jog(4, 1500), Code.BAD_ARG),
+    (m.Jog(0, 499), Code.BAD_ARG),
+    (m.Jog(0, 2501), Code.BAD_ARG),
+    (m.Jog(0, 1500), Code.BUSY),
+    (m.Calibrate(2), Code.BAD_ARG),
+    (m.SetCal(4, 2000, 1000, 20, 900), Code.BAD_ARG),
+    (m.SetCal(0, 2501, 1000, 20, 900), Code.BAD_ARG),
+    (m.SetCal(0, 2000, 499, 20, 900), Code.BAD_ARG),
+    (m.SetCal(0, 1099, 1000, 20, 900), Code.BAD_ARG),
+    (m.SetCal(0, 2000, 1000, 0, 900), Code.BAD_ARG),
+    (m.SetCal(0, 2000, 1000, 20, 5001), Code.BAD_ARG),
+    (m.GetCal(4), Code.BAD_ARG),
+    (m.SetTelemetry(49), Code.BAD_ARG),
+    (m.SetTelemetry(10_001), Code.BAD_ARG),
+    (m.Indicate(6, 100), Code.BAD_ARG),
+    (m.Reboot(1), Code.BAD_ARG),
+]
+
+
+def test_bad_arguments_are_named_and_move_nothing(stand: Stand) -> None:
     """Each command with a value out of bounds gets its code, and neither a lid nor the board notices."""
-    d = connected()
-    d.board.pulses.clear()
-    assert d.ask(command)[0] is code
-    d.run(500)
-    assert d.board.pulses == []
-    assert d.board.shown == []
-    assert d.board.restarts == []
+    begin_ms = stand.now_ms
+    stand.body.seen.lamps.clear()
+    assert stand.ack
+    bootloader = stand.ack.caps & Caps.BOOTLOADER
+    for command, code in [*REFUSED, (m.EnterBootloader(1), Code.BAD_ARG if bootloader else Code.UNSUPPORTED)]:
+        assert stand.ask(command)[0] is code, command
+    stand.run(500)
+    seen = stand.body.seen
+    assert stand.pulses(since_ms=begin_ms) == []
+    assert (seen.shown, seen.lamps, seen.restarts, seen.resets) == ([], [], [], [])
+    assert stand.events() == []
 
 
-def test_good_arguments_do_what_they_say() -> None:
-    """Calibration is stored and read back, INDICATE reaches the board, telemetry changes, REBOOT restarts after its answer."""
-    d = connected()
-    assert d.ask(m.SetCal(2, 1900, 1100, 10, 700)) == (Code.OK_ACCEPTED, 0)
-    assert d.board.lids[2].cal == m.Calibration(2, 1900, 1100, 10, 700)
-    assert [e.lid for e in d.events(EventKind.CAL_SAVED)] == [2]
-    assert d.ask(m.GetCal(2)) == (Code.OK_ACCEPTED, 0)
-    d.ask_raw(m.GetCal(2), d.seq)
-    found = [x.message for x in d.frames if isinstance(x.message, m.Calibration)]
-    assert found == [m.Calibration(2, 1900, 1100, 10, 700)] * 2  # the repeat gets the whole answer again
-    assert d.ask(m.Indicate(m.Pattern.WAIT, 700)) == (Code.OK_ACCEPTED, 0)
-    assert d.board.shown == [(m.Pattern.WAIT, 700)]
-    assert d.ask(m.SetTelemetry(0)) == (Code.OK_ACCEPTED, 0)
-    d.frames.clear()
-    d.run(2000)
-    assert not [x for x in d.frames if isinstance(x.message, m.Telemetry)]
-    assert d.ask(m.Reboot()) == (Code.OK_ACCEPTED, 0)
-    assert d.board.restarts == [False]
+@pytest.mark.needs("fitting")
+def test_a_board_without_bootloader_says_so(make_body: MakeBody) -> None:
+    """Whatever the magic."""
+    stand = shut_stand(make_body())
+    assert stand.ask(m.EnterBootloader()) == (Code.UNSUPPORTED, 0)
+    assert stand.body.seen.restarts == []
 
 
-def test_calibration_outlives_a_reset() -> None:
+CAL = m.Calibration(2, 1900, 1100, 10, 700)
+
+
+@pytest.mark.needs("damage")
+def test_calibration_is_stored_and_read_back(stand: Stand) -> None:
+    """Stored, told, and given back; a repeated question gets the whole answer again."""
+    assert stand.calibration(2) == default_calibration(2)
+    assert stand.ask(m.SetCal(*CAL_FIELDS)) == (Code.OK_ACCEPTED, 0)
+    stand.run(50)
+    assert [e.lid for e in stand.events(EventKind.CAL_SAVED)] == [2]
+    assert stand.calibration(2) == CAL
+    frames = stand.raw(stand.frame(m.GetCal(2), stand.seq))
+    assert [x.message for x in frames if isinstance(x.message, m.Calibration)] == [CAL]
+
+
+CAL_FIELDS = (CAL.lid, CAL.open_us, CAL.closed_us, CAL.speed_us_per_20ms, CAL.jam_ma)
+
+
+@pytest.mark.needs("shown")
+def test_indicate_reaches_the_board(stand: Stand) -> None:
+    """Pattern and time."""
+    assert stand.ask(m.Indicate(m.Pattern.WAIT, 700)) == (Code.OK_ACCEPTED, 0)
+    assert stand.body.seen.shown == [(m.Pattern.WAIT, 700)]
+
+
+def test_telemetry_can_be_silent(stand: Stand) -> None:
+    """Period 0."""
+    assert stand.ask(m.SetTelemetry(0)) == (Code.OK_ACCEPTED, 0)
+    stand.run(100)
+    before = len(stand.told)
+    stand.run(2000)
+    assert len(stand.told) == before
+
+
+@pytest.mark.needs("no_time")
+def test_reboot_restarts_after_its_answer(stand: Stand) -> None:
+    """The answer is out, then the board is told."""
+    assert stand.ask(m.Reboot()) == (Code.OK_ACCEPTED, 0)
+    assert stand.body.seen.restarts == [False]
+
+
+@pytest.mark.needs("resets", "damage")
+def test_calibration_outlives_a_power_on(stand: Stand) -> None:
     """A stored calibration is loaded at the next start."""
-    d = connected()
-    d.ask(m.SetCal(1, 1900, 1100, 10, 700))
-    d.controller.reset(m.ResetCause.POWER_ON, d.now_ms)
-    assert d.controller.core.lids[1].cal.open_us == 1900
+    stand.ask(m.SetCal(*CAL_FIELDS))
+    stand.run(300)
+    stand.reset(ResetCause.POWER_ON)
+    stand.run(60, ping=False)
+    stand.hello()
+    assert stand.calibration(2) == CAL
 
 
+@pytest.mark.needs("resets", "damage")
 @pytest.mark.parametrize("bad", [m.Calibration(0, 2000, 1000, 0, 900), m.Calibration(0, 65535, 1000, 20, 900)])
-def test_a_damaged_calibration_is_not_used(bad: m.Calibration) -> None:
+def test_a_damaged_calibration_is_not_used(stand: Stand, bad: m.Calibration) -> None:
     """What the memory gives back is judged like what a host sends."""
-    d = connected()
-    d.board.lids[0].cal = bad
-    d.controller.reset(m.ResetCause.POWER_ON, d.now_ms)
-    assert d.controller.core.lids[0].cal == default_calibration(0)
+    stand.body.damage_calibration(bad)
+    stand.reset(ResetCause.POWER_ON)
+    stand.run(60, ping=False)
+    stand.hello()
+    assert stand.calibration(0) == default_calibration(0)
 
 
-def test_calibration_of_a_moving_lid_is_refused() -> None:
+@pytest.mark.needs("virtual")
+def test_calibration_of_a_moving_lid_is_refused(stand: Stand) -> None:
     """The pulses of a lid under way do not change under it; its neighbour's may."""
-    d = connected()
-    d.open()
-    assert d.ask(m.SetCal(0, 1900, 1100, 10, 700))[0] is Code.BUSY
-    assert d.ask(m.SetCal(1, 1900, 1100, 10, 700))[0] is Code.OK_ACCEPTED
-    assert d.ask(m.Calibrate(1))[0] is Code.BUSY
+    stand.open()
+    assert stand.ask(m.SetCal(0, 1900, 1100, 10, 700))[0] is Code.BUSY
+    assert stand.ask(m.SetCal(1, 1900, 1100, 10, 700))[0] is Code.OK_ACCEPTED
+    assert stand.ask(m.Calibrate(1))[0] is Code.BUSY
 
 
-def test_jog_needs_supply() -> None:
+@pytest.mark.needs("inputs")
+def test_jog_needs_supply(stand: Stand) -> None:
     """A sagging supply refuses JOG as it refuses OPEN."""
-    d = connected()
-    d.ask(m.Calibrate(1))
-    d.board.vservo = 3000
-    assert d.ask(m.Jog(0, 1200)) == (Code.LOW_VOLTAGE, 0)
+    stand.ask(m.Calibrate(1))
+    stand.inputs.vservo_mv = 3000
+    stand.run(300)
+    assert stand.ask(m.Jog(0, 1200)) == (Code.LOW_VOLTAGE, 0)
 
 
-def test_the_bootloader_only_with_all_lids_shut() -> None:
+@pytest.mark.needs("virtual")
+def test_the_bootloader_only_with_all_lids_shut(make_body: MakeBody) -> None:
     """With the capability: BUSY while a lid is open, else the board is told."""
-    d = connected(caps=SIM_CAPS | Caps.BOOTLOADER)
-    assert d.ask(m.EnterBootloader(5))[0] is Code.BAD_ARG
-    d.open()
-    d.run(200)
-    assert d.ask(m.EnterBootloader())[0] is Code.BUSY
-    d.run(6000)
-    assert d.ask(m.EnterBootloader()) == (Code.OK_ACCEPTED, 0)
-    assert d.board.restarts == [True]
+    stand = shut_stand(make_body(Fitting(caps=SIM_CAPS | Caps.BOOTLOADER)))
+    assert stand.ask(m.EnterBootloader(5))[0] is Code.BAD_ARG
+    stand.open()
+    stand.run(200)
+    assert stand.ask(m.EnterBootloader())[0] is Code.BUSY
+    stand.run(6000)
+    assert stand.body.seen.restarts == []
+    assert stand.ask(m.EnterBootloader()) == (Code.OK_ACCEPTED, 0)
+    stand.run(500)
+    assert stand.body.seen.restarts == [True]
+    assert stand.motions_of() == FULL_CYCLE
 
 
-def test_a_board_without_lamp_says_so() -> None:
+@pytest.mark.needs("fitting")
+def test_a_board_without_lamp_says_so(make_body: MakeBody) -> None:
     """INDICATE without the capability is UNSUPPORTED."""
-    assert connected(caps=SIM_CAPS & ~Caps.INDICATOR).ask(m.Indicate(1, 1))[0] is Code.UNSUPPORTED
+    stand = shut_stand(make_body(Fitting(caps=SIM_CAPS & ~Caps.INDICATOR)))
+    assert stand.ask(m.Indicate(1, 1))[0] is Code.UNSUPPORTED
 
 
-def test_the_same_action_twice() -> None:
+def test_the_same_action_twice(stand: Stand) -> None:
     """Same id: DUPLICATE while it waits, while it moves and afterwards; TOO_OLD once another has followed."""
-    d = connected()
-    d.open(1, lid=0)
-    assert d.open(1, lid=0)[0] is Code.DUPLICATE
-    assert d.open(1, lid=2)[0] is Code.DUPLICATE
-    d.open(2, lid=1, start_within_ms=9000)
-    assert d.open(2, lid=3)[0] is Code.DUPLICATE
-    assert d.open(3, lid=1)[0] is Code.BUSY  # the lid waits already
-    d.run(8000)
-    assert d.open(2, lid=2)[0] is Code.DUPLICATE
-    assert d.open(1, lid=2)[0] is Code.TOO_OLD
-    assert dict(d.controller.opens) == {1: 1, 2: 1}
+    stand.open(1, lid=0)
+    assert stand.open(1, lid=0)[0] is Code.DUPLICATE
+    assert stand.open(1, lid=2)[0] is Code.DUPLICATE
+    stand.open(2, lid=1, start_within_ms=9000)
+    assert stand.open(2, lid=3)[0] is Code.DUPLICATE
+    assert stand.open(3, lid=1)[0] is Code.BUSY  # the lid waits already
+    stand.run(8000)
+    assert stand.open(2, lid=2)[0] is Code.DUPLICATE
+    assert stand.open(1, lid=2)[0] is Code.TOO_OLD
+    assert [(x.lid, x.motion) for x in stand.plant.moved if x.motion is Motion.OPENING] == [
+        (0, Motion.OPENING),
+        (1, Motion.OPENING),
+    ]
 
 
-def test_sixteen_lids_and_no_more() -> None:
-    """Large bins tell of all their lids; the number of lids has bounds."""
-    d = connected(lids=6)
-    d.run(600)
-    more = [x.message for x in d.frames if isinstance(x.message, m.TelemetryMore)]
+@pytest.mark.needs("fitting")
+def test_large_bins_tell_of_all_their_lids(make_body: MakeBody) -> None:
+    """TELEMETRY_MORE for lids 4 and 5, with their own pinch bits."""
+    stand = shut_stand(make_body(Fitting(lids=6, caps=SIM_CAPS)), 6)
+    stand.run(600)
+    more = [x.message for x in stand.frames if isinstance(x.message, m.TelemetryMore)]
     assert more[-1].first_lid == 4
     assert [slot.state for slot in more[-1].slots] == [LidPhase.CLOSED] * 2 + [LidPhase.ABSENT] * 2
-    d.board.caught = 0b100001
-    d.run(600)
-    assert [x.message.pinch for x in d.frames if isinstance(x.message, m.TelemetryMore)][-1] == 0b10
-    assert [x.message.pinch for x in d.frames if isinstance(x.message, m.Telemetry)][-1] == 0b01
-    assert d.open(1, lid=5) == (Code.OK_ACCEPTED, 0)
-    for lids in (0, 17):
-        with pytest.raises(ValueError, match="1 to 16"):
-            ReferenceController(d.board, lids=lids)
+
+    def caught(inputs: object) -> None:
+        stand.inputs.pinch = 0b100001
+
+    stand.sensors = caught
+    stand.run(600)
+    assert [x.message.pinch for x in stand.frames if isinstance(x.message, m.TelemetryMore)][-1] == 0b10
+    assert stand.told[-1].pinch == 0b01
+    assert stand.open(1, lid=5) == (Code.OK_ACCEPTED, 0)
 
 
-def test_few_lids_leave_slots_absent() -> None:
+@pytest.mark.needs("fitting")
+def test_sixteen_lids(make_body: MakeBody) -> None:
+    """The largest bin opens its last lid."""
+    stand = shut_stand(make_body(Fitting(lids=16, caps=SIM_CAPS)), 16)
+    assert stand.open(1, lid=15) == (Code.OK_ACCEPTED, 0)
+    assert stand.open(2, lid=16)[0] is Code.BAD_ARG
+    stand.run(6000)
+    assert stand.motions_of(15) == FULL_CYCLE
+
+
+@pytest.mark.needs("fitting")
+def test_few_lids_leave_slots_absent(make_body: MakeBody) -> None:
     """A bin with two lids says ABSENT for the rest and refuses lid 2."""
-    d = connected(lids=2)
-    d.run(600)
-    telemetry = [x.message for x in d.frames if isinstance(x.message, m.Telemetry)][-1]
-    assert telemetry.slots[2:] == (m.ABSENT, m.ABSENT)
-    assert d.open(1, lid=2)[0] is Code.BAD_ARG
+    stand = shut_stand(make_body(Fitting(lids=2, caps=SIM_CAPS)), 2)
+    assert stand.look().slots[2:] == (m.ABSENT, m.ABSENT)
+    assert stand.open(1, lid=2)[0] is Code.BAD_ARG
 
 
-def test_telemetry_tells_states_and_rates() -> None:
+@pytest.mark.needs("inputs")
+def test_telemetry_tells_states_and_rates(stand: Stand) -> None:
     """2 Hz idle, 10 Hz moving; the state names what asks for a person first."""
-    d = connected()
-    d.run(2000)
-    assert 3 <= len([x for x in d.frames if isinstance(x.message, m.Telemetry)]) <= 5
-    d.frames.clear()
-    d.open()
-    d.run(1000)
-    told = [x.message for x in d.frames if isinstance(x.message, m.Telemetry)]
+    stand.hello(telemetry_ms=500)
+    stand.plant.lids[1].fill_mm = None
+    stand.told.clear()
+    stand.run(2000)
+    assert 3 <= len(stand.told) <= 5
+    stand.told.clear()
+    stand.open()
+    stand.run(1000)
+    told = list(stand.told)
     assert 9 <= len(told) <= 11
     assert {x.state for x in told} == {m.ControllerState.MOVING}
-    assert told[-1].slots[0].fill_mm == 400
+    assert told[-1].slots[0].fill_mm == pytest.approx(400, abs=10)
     assert told[-1].slots[1].fill_mm is None
-    d.ask(m.StopLatch())
-    assert d.controller.state == m.ControllerState.STOPPED
+    stand.ask(m.StopLatch())
+    stand.run(600)
+    assert stand.told[-1].state == m.ControllerState.STOPPED
 
 
-def test_the_state_of_the_whole() -> None:
-    """Each controller state appears where SPEC.md says, the gravest first."""
-    d = connected()
-    core = d.controller.core
-    found = [d.controller.state]
-    core.lids[1].phase = LidPhase.HOMING
-    found.append(d.controller.state)
-    core.calibrating = True
-    found.append(d.controller.state)
-    core.host_alive = False
-    found.append(d.controller.state)
-    core.lids[2].phase = LidPhase.FAULT
-    found.append(d.controller.state)
-    assert [x.name for x in found] == ["IDLE", "HOMING", "CALIBRATING", "NO_HOST", "FAULT"]
+@pytest.mark.needs("inputs")
+def test_sensors_are_told_in_their_units(stand: Stand) -> None:
+    """Each value reaches telemetry within what the sensor can resolve."""
+
+    def sensors(inputs: object) -> None:
+        for n, lid in enumerate(stand.inputs.lids):
+            lid.current_ma, lid.fill_mm = 300 * n, 150 + 300 * n
+        stand.inputs.pinch = 0b1010
+        stand.inputs.vin_mv, stand.inputs.vservo_mv = 4800, 6100
+
+    stand.sensors = sensors
+    stand.run(1000)
+    t = stand.look()
+    assert [x.current_ma for x in t.slots] == [pytest.approx(300 * n, abs=35) for n in range(4)]
+    assert [x.fill_mm for x in t.slots] == [pytest.approx(150 + 300 * n, abs=5) for n in range(4)]
+    assert t.pinch == 0b1010
+    assert t.vin_mv == pytest.approx(4800, abs=25)
+    assert t.vservo_mv == pytest.approx(6100, abs=40)
+    assert t.temp_c is None
+    assert (t.state, t.stop) == (m.ControllerState.IDLE, 0)

@@ -1,9 +1,6 @@
-"""What lids do: openings end by themselves, obstructions reverse, a dead host leaves shut lids."""
+"""What lids do: openings end by themselves, obstructions reverse, a dead host leaves shut lids. On all bodies."""
 
 from __future__ import annotations
-
-from functools import partial
-from itertools import pairwise
 
 import pytest
 
@@ -11,443 +8,563 @@ from firmware_protocol import limits as lim
 from firmware_protocol import messages as m
 from firmware_protocol.hal import Motion
 from firmware_protocol.messages import Code, EventKind, LidPhase, ResetCause, Stop
-from tests.firmware_protocol.bench import CLOSED_US, OPEN_US, Device, connected
+from tests.firmware_protocol.bodies.body import Fitting
+from tests.firmware_protocol.bodies.stand import FULL_CYCLE, Stand, shut_stand
+from tests.firmware_protocol.conftest import MakeBody
+from tests.firmware_protocol.plant import CLOSED_US, OPEN_US, SWITCH_US
 
-FULL_CYCLE = [Motion.OPENING, Motion.OPEN, Motion.CLOSING, Motion.CLOSED]
+SLOW = 5
+"""Calibrated speed of a lid that takes 4 s."""
 
 
-def test_an_open_ends_by_itself() -> None:
+def test_an_open_ends_by_itself(stand: Stand) -> None:
     """One OPEN: opens, tells, holds, shuts, tells how long it stood open; the servo gets no signal afterwards."""
-    d = connected()
-    assert d.open(action_id=77) == (Code.OK_ACCEPTED, 0)
-    d.run(6000)
-    assert d.motions_of(0) == FULL_CYCLE
-    opened, closed = d.events()
+    assert stand.open(action_id=77) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.motions_of(0) == FULL_CYCLE
+    opened, closed = stand.events()
     assert (opened.kind, opened.lid, opened.action_id) == (EventKind.OPENED, 0, 77)
     assert (closed.kind, closed.lid, closed.action_id) == (EventKind.CLOSED, 0, 77)
     assert opened.value is not None
     assert closed.value is not None
     assert 900 <= opened.value <= 1300  # 1000 us at 20 us per 20 ms
     assert 2400 <= closed.value <= 2800  # hold 1500 and the way back
-    assert d.board.lids[0].pulse_us is None
-    assert d.controller.opens[77] == 1
+    assert stand.silent()
+    assert stand.openings() == 1
 
 
-def test_the_slew_limit_holds() -> None:
-    """No two pulses of a moving lid differ by more than the slew limit."""
-    d = connected()
-    d.board.pulses.clear()
-    d.open()
-    d.run(6000)
-    pulses = [p for lid, p in d.board.pulses if lid == 0 and p is not None]
-    assert max(pulses) >= OPEN_US - 2
-    assert max(abs(a - b) for a, b in pairwise(pulses)) <= 20
+@pytest.mark.needs("virtual")
+def test_the_slew_limit_holds(stand: Stand) -> None:
+    """No two pulses of a moving lid differ by more than the slew limit, and the way is gone in steps of 20 ms."""
+    stand.open()
+    stand.run(6000)
+    pulses = [x for x in stand.pulses(0) if x.pulse_us is not None]
+    assert max(x.pulse_us or 0 for x in pulses) >= OPEN_US - 2 * SWITCH_US
+    assert stand.largest_step_us(0) <= 20 + 1
+    way = [x.t_ms for x in pulses if CLOSED_US + 50 < (x.pulse_us or 0) < OPEN_US - 50][:40]
+    assert way[-1] - way[0] == pytest.approx(39 * lim.STEP_MS, abs=5)
 
 
-def test_hold_is_clamped() -> None:
+def test_hold_is_clamped(stand: Stand) -> None:
     """A host cannot hold a lid open longer than the device allows."""
-    d = connected()
-    d.open(hold_ms=65535)
-    d.run(lim.HOLD_MAX_MS + 4000)
-    assert d.phase() is LidPhase.CLOSED
+    stand.open(hold_ms=65535)
+    stand.run(lim.HOLD_MAX_MS + 4000)
+    assert stand.motions_of() == FULL_CYCLE
 
 
-def test_without_switches_a_lid_arrives_by_time() -> None:
+@pytest.mark.needs("blind")
+def test_without_switches_a_lid_arrives_by_time(make_body: MakeBody) -> None:
     """A board without limit switches still reports both ends."""
-    d = Device()
-    d.board.limit_switches = False
-    d.run(12_000, ping=False)
-    d.hello()
-    d.open()
-    d.run(7000)
-    assert [e.kind for e in d.events() if e.action_id == 1] == [EventKind.OPENED, EventKind.CLOSED]
+    stand = Stand(make_body())
+
+    def blind(inputs: object) -> None:
+        for lid in stand.inputs.lids:
+            lid.limits = None
+
+    stand.sensors = blind
+    stand.reset(ResetCause.POWER_ON)
+    stand.run(12_000, ping=False)
+    stand.hello()
+    stand.open()
+    stand.run(7000)
+    assert [e.kind for e in stand.events() if e.action_id == 1] == [EventKind.OPENED, EventKind.CLOSED]
 
 
-def test_lids_are_homed_shut_one_after_the_other() -> None:
-    """After a power-on open lids are shut, one at a time, without a host."""
-    d = Device(at_us=OPEN_US)
-    d.run(8000, ping=False)
-    assert [d.phase(n) for n in range(4)] == [LidPhase.CLOSED] * 4
-    assert [(x.lid, x.motion) for x in d.motions] == [
+@pytest.mark.needs("inputs")
+def test_lids_are_homed_shut_one_after_the_other(make_body: MakeBody) -> None:
+    """After a power-on open lids are shut, one at a time, without a host, from the open pulse on."""
+    stand = Stand(make_body(), at_us=OPEN_US)
+    stand.run(8000, ping=False)
+    assert stand.plant.all_shut
+    assert [(x.lid, x.motion) for x in stand.plant.moved] == [
         (n, motion) for n in range(4) for motion in (Motion.CLOSING, Motion.CLOSED)
     ]
+    for lid in range(4):
+        first = next(x for x in stand.pulses(lid) if x.pulse_us is not None)
+        assert first.pulse_us == pytest.approx(OPEN_US, abs=21)
 
 
-def test_shut_lids_get_no_signal_at_power_up() -> None:
+@pytest.mark.needs("virtual")
+def test_shut_lids_get_no_signal_at_power_up(make_body: MakeBody) -> None:
     """A lid on its closed switch is not touched by a start."""
-    d = Device()
-    d.run(3000, ping=False)
-    assert {p for _, p in d.board.pulses} == {None}
+    stand = Stand(make_body())
+    stand.run(3000, ping=False)
+    assert stand.no_signal()
 
 
-def test_one_lid_moves_at_a_time() -> None:
+def test_one_lid_moves_at_a_time(stand: Stand) -> None:
     """Two OPENs: the second waits for the first motion to end and 300 ms more."""
-    d = connected()
-    d.open(1, lid=0)
-    assert d.open(2, lid=1, start_within_ms=5000) == (Code.OK_ACCEPTED, 0)
-    assert d.phase(1) is LidPhase.WAITING
-    d.run(8000)
-    begun = {(x.lid, x.motion): x.now_ms for x in d.motions}
+    stand.open(1, lid=0)
+    assert stand.open(2, lid=1, start_within_ms=5000) == (Code.OK_ACCEPTED, 0)
+    assert stand.phase(1) is LidPhase.WAITING
+    stand.run(8000)
+    begun = {(x.lid, x.motion): x.t_ms for x in stand.plant.moved}
     assert begun[1, Motion.OPENING] - begun[0, Motion.OPEN] >= lim.STAGGER_MS
-    assert d.motions_of(1) == FULL_CYCLE
+    assert stand.motions_of(1) == FULL_CYCLE
 
 
-def test_no_two_pulses_move_in_the_same_step() -> None:
+@pytest.mark.needs("virtual")
+def test_no_two_lids_move_in_the_same_step(stand: Stand) -> None:
     """With four lids asked at once never two of them are under way."""
-    d = connected()
     for n in range(4):
-        d.open(n + 1, lid=n, start_within_ms=20_000)
+        stand.open(n + 1, lid=n, start_within_ms=20_000)
     moving = 0
-    for _ in range(4000):
-        d.run(5)
-        now = sum(d.phase(n) in (LidPhase.OPENING, LidPhase.CLOSING) for n in range(4))
-        moving = max(moving, now)
+    for _ in range(2000):
+        stand.run(10)
+        moving = max(moving, sum(abs(x.speed) > 50 for x in stand.plant.lids))
     assert moving == 1
-    assert all(d.motions_of(n) == FULL_CYCLE for n in range(4))
+    assert all(stand.motions_of(n) == FULL_CYCLE for n in range(4))
 
 
-def test_a_wait_too_long_moves_nothing() -> None:
+def test_a_wait_too_long_moves_nothing(stand: Stand) -> None:
     """An OPEN that cannot begin within start_within_ms ends in TIMEOUT and never moves."""
-    d = connected()
-    d.open(1, lid=0)
-    d.open(2, lid=1, start_within_ms=400)
-    d.run(6000)
-    assert d.motions_of(1) == []
-    (timeout,) = d.events(EventKind.TIMEOUT)
+    stand.open(1, lid=0)
+    stand.open(2, lid=1, start_within_ms=400)
+    stand.run(6000)
+    assert stand.motions_of(1) == []
+    (timeout,) = stand.events(EventKind.TIMEOUT)
     assert (timeout.lid, timeout.action_id, timeout.value) == (1, 2, m.TimeoutReason.NOT_STARTED)
 
 
-def test_rest_between_two_motions_of_one_lid() -> None:
+def test_rest_between_two_motions_of_one_lid(stand: Stand) -> None:
     """A lid that has just shut asks for a second of rest."""
-    d = connected()
-    d.open(1)
-    d.run_until(lambda: Motion.CLOSED in d.motions_of())
-    code, retry_ms = d.open(2)
+    stand.open(1)
+    stand.run_until(lambda: bool(stand.events(EventKind.CLOSED)))
+    code, retry_ms = stand.open(2)
     assert code is Code.BUSY
     assert 900 <= retry_ms <= 1000
-    d.run(retry_ms + 5)
-    assert d.open(2) == (Code.OK_ACCEPTED, 0)
+    stand.run(retry_ms + 5)
+    assert stand.open(2) == (Code.OK_ACCEPTED, 0)
 
 
-def test_a_finger_reverses_the_lid_and_it_shuts_later() -> None:
-    """Pinch while shutting: back open at once, 2 s, then shut."""
-    d = connected()
-    d.open()
-    d.run_until(lambda: d.phase() is LidPhase.CLOSING)
-    d.run(300)
-    d.board.caught = 1
-    d.run(10)
-    assert d.phase() is LidPhase.REVERSING
-    d.board.caught = 0
-    d.run(8000)
-    assert d.motions_of() == [
-        *FULL_CYCLE[:3],
-        Motion.REVERSED,
-        Motion.OPEN,
-        Motion.CLOSING,
-        Motion.CLOSED,
-    ]
-    (pinched,) = d.events(EventKind.PINCH_REVERSED)
+def closing(stand: Stand) -> None:
+    """Lid 0 was opened and is on its way back, a third of it done."""
+    stand.open()
+    stand.run_until(lambda: stand.lid.motion is Motion.CLOSING)
+    stand.run(300)
+
+
+@pytest.mark.needs("inputs")
+def test_a_finger_reverses_the_lid_and_it_shuts_later(stand: Stand) -> None:
+    """Pinch while shutting: back open at once, 2 s, then shut; the pulse turns within two servo frames of the strip's word."""
+    closing(stand)
+    stand.lid.finger_us = 1600
+    stand.run_until(lambda: stand.lid.pinched, 1000)
+    felt_ms = stand.now_ms
+    squeezed = 0.0
+    while stand.lid.motion is not Motion.REVERSED:
+        assert stand.now_ms - felt_ms < 200
+        stand.run(1, step_ms=1)
+        squeezed = max(squeezed, stand.lid.pressed)
+    turned = next(
+        b.t_ms
+        for a, b in zip(stand.pulses(0, felt_ms - 40), stand.pulses(0, felt_ms - 40)[1:], strict=False)
+        if (b.pulse_us or 0) > (a.pulse_us or 0)
+    )
+    assert turned - felt_ms <= 2 * lim.STEP_MS + 10
+    assert squeezed < 0.9  # turned before the servo gave all it has
+    stand.lid.finger_us = None
+    stand.run(8000)
+    assert stand.motions_of() == [*FULL_CYCLE[:3], Motion.REVERSED, Motion.OPEN, Motion.CLOSING, Motion.CLOSED]
+    (pinched,) = stand.events(EventKind.PINCH_REVERSED)
     assert pinched.value == 1
-    assert d.controller.opens[1] == 1
+    assert stand.openings() == 1
 
 
-def test_a_close_does_not_shorten_the_pause_after_a_finger() -> None:
+@pytest.mark.needs("inputs")
+def test_a_finger_is_felt_by_the_servos_current_alone(stand: Stand) -> None:
+    """A dead pinch strip: the stalled servo's current turns the lid back, within 80 ms of its rise and the slew's few frames."""
+    closing(stand)
+    stand.lid.strip = False
+    stand.lid.finger_us = 1600
+    stand.run_until(lambda: stand.lid.pressed > 0.6, 1000)
+    felt_ms = stand.now_ms
+    stand.run_until(lambda: stand.lid.pressed == 0.0, 1000)
+    assert stand.now_ms - felt_ms <= 250
+    stand.lid.finger_us = None
+    (jam,) = stand.events(EventKind.JAM)
+    assert jam.value == 1
+    stand.run(8000)
+    assert stand.plant.all_shut
+
+
+@pytest.mark.needs("inputs")
+def test_a_close_does_not_shorten_the_pause_after_a_finger(stand: Stand) -> None:
     """After a reversal even CLOSE waits 2 s."""
-    d = connected()
-    d.open()
-    d.run_until(lambda: d.phase() is LidPhase.CLOSING)
-    d.run(300)
-    d.board.caught = 1
-    d.run(10)
-    d.board.caught = 0
-    d.run_until(lambda: d.phase() is LidPhase.OPEN)
-    back_ms = d.now_ms
-    assert d.ask(m.Close(0, 9)) == (Code.OK_ACCEPTED, 0)
-    d.run_until(lambda: d.phase() is LidPhase.CLOSING)
-    assert d.now_ms - back_ms >= lim.REVERSED_HOLD_MS
+    closing(stand)
+    stand.lid.finger_us = 1600
+    stand.run_until(lambda: stand.lid.motion is Motion.REVERSED)
+    stand.lid.finger_us = None
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    back_ms = stand.now_ms
+    assert stand.ask(m.Close(0, 9)) == (Code.OK_ACCEPTED, 0)
+    stand.run_until(lambda: stand.lid.motion is Motion.CLOSING)
+    assert stand.now_ms - back_ms >= lim.REVERSED_HOLD_MS
 
 
-def test_three_reversals_latch_a_fault() -> None:
+@pytest.mark.needs("inputs")
+def test_three_reversals_latch_a_fault(stand: Stand) -> None:
     """Something stays in the way: the third reversal still backs away, then the lid is dead until STOP_CLEAR; others work."""
-    d = connected()
-    d.board.lids[0].blocked_closing_us = 1500
-    d.open()
-    d.run(20_000)
-    assert d.phase() is LidPhase.FAULT
-    assert d.board.lids[0].pulse_us is None
-    assert d.board.lids[0].at_us >= OPEN_US - 2
-    assert [e.value for e in d.events(EventKind.JAM)] == [1, 2, 3]
-    assert d.open(2, lid=0) == (Code.FAULT_LATCHED, 0)
-    assert d.ask(m.Close(0, 3)) == (Code.FAULT_LATCHED, 0)
-    assert d.open(4, lid=1) == (Code.OK_ACCEPTED, 0)
-    d.run(6000)
-    assert d.motions_of(1) == FULL_CYCLE
-    d.board.lids[0].blocked_closing_us = None
-    before = len(d.motions)
-    assert d.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
-    d.run(3000)
-    assert len(d.motions) == before  # clearing never moves a lid
-    d.ask(m.Close(0, 5))
-    d.run(3000)
-    assert d.phase() is LidPhase.CLOSED
+    stand.lid.strip = False
+    stand.open()
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    stand.lid.finger_us = 1500
+    stand.run(18_000)
+    assert stand.phase() is LidPhase.FAULT
+    assert stand.look().state == m.ControllerState.FAULT
+    assert stand.silent()
+    assert stand.lid.on_open
+    assert [e.value for e in stand.events(EventKind.JAM)] == [1, 2, 3]
+    assert stand.open(2, lid=0) == (Code.FAULT_LATCHED, 0)
+    assert stand.ask(m.Close(0, 3)) == (Code.FAULT_LATCHED, 0)
+    assert stand.open(4, lid=1) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.motions_of(1) == FULL_CYCLE
+    stand.lid.finger_us = None
+    before = len(stand.plant.moved)
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    stand.run(3000)
+    assert len(stand.plant.moved) == before  # clearing never moves a lid
+    stand.ask(m.Close(0, 5))
+    stand.run(3000)
+    assert stand.plant.all_shut
 
 
-def test_a_jam_while_opening_shuts_the_lid_again() -> None:
+@pytest.mark.needs("inputs")
+def test_a_jam_while_opening_shuts_the_lid_again(stand: Stand) -> None:
     """A lid that cannot open goes back and reports CLOSED without having been open."""
-    d = connected()
-    d.board.lids[0].blocked_opening_us = 1400
-    d.open()
-    d.run(6000)
-    assert d.motions_of() == [Motion.OPENING, Motion.REVERSED, Motion.CLOSED]
-    assert [e.kind for e in d.events()] == [EventKind.JAM, EventKind.CLOSED]
-    assert d.events(EventKind.CLOSED)[0].value is None
+    stand.lid.jam_us = 1400
+    stand.open()
+    stand.run(6000)
+    assert stand.motions_of() == [Motion.OPENING, Motion.REVERSED, Motion.CLOSED]
+    assert [e.kind for e in stand.events()] == [EventKind.JAM, EventKind.CLOSED]
+    assert stand.events(EventKind.CLOSED)[0].value is None
+    assert stand.pulses(0)[-1].pulse_us is None
 
 
-def test_a_lid_that_never_arrives_is_a_jam() -> None:
+@pytest.mark.needs("inputs")
+def test_a_lid_that_never_arrives_is_a_jam(stand: Stand) -> None:
     """Switches that make no sense end each motion by its travel time, and after three the lid is dead."""
-    d = connected()
-    d.board.both_switches = True
-    d.open()
-    d.run(20_000)
-    assert {e.value for e in d.events(EventKind.TIMEOUT)} == {m.TimeoutReason.TRAVEL}
-    assert d.phase() is LidPhase.FAULT
+    stand.open()
+    stand.lid.both_switches = True
+    stand.run(20_000)
+    assert {e.value for e in stand.events(EventKind.TIMEOUT)} == {m.TimeoutReason.TRAVEL}
+    assert stand.phase() is LidPhase.FAULT
 
 
-def test_a_dead_host_leaves_shut_lids() -> None:
+@pytest.mark.needs("inputs")
+def test_a_cut_switch_wire_is_noticed_and_nothing_opens_after_it(stand: Stand) -> None:
+    """The closed switch falls silent: the lid counts as not shut, three travel time-outs latch it, and no OPEN passes any more."""
+    stand.open()
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    stand.lid.shut_wire = False
+    stand.run(25_000)
+    assert stand.phase() is LidPhase.FAULT
+    assert {e.value for e in stand.events(EventKind.TIMEOUT)} == {m.TimeoutReason.TRAVEL}
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    opened = stand.openings()
+    assert stand.open(2)[0] is Code.BUSY
+    stand.run(2000)
+    assert stand.openings() == opened
+
+
+@pytest.mark.needs("inputs")
+def test_a_slipping_horn_ends_latched(stand: Stand) -> None:
+    """The servo turns but the lid does not: no stall current tells, the travel time does."""
+    stand.lid.grip = 0.05
+    stand.open()
+    stand.run(8000)
+    assert stand.motions_of() == []
+    assert [e.value for e in stand.events(EventKind.TIMEOUT)] == [m.TimeoutReason.TRAVEL]
+    assert stand.events(EventKind.JAM) == []
+    assert stand.phase() is LidPhase.CLOSED  # it backed away to the end at which it had stood all the time
+    assert stand.silent()
+
+
+@pytest.mark.needs("inputs")
+def test_noise_on_the_current_is_no_jam(stand: Stand) -> None:
+    """250 mA of noise on every reading: an opening and a shutting like any other."""
+    for lid in stand.plant.lids:
+        lid.noise_ma = 250
+    stand.open()
+    stand.run(6000)
+    assert stand.motions_of() == FULL_CYCLE
+    assert [e.kind for e in stand.events()] == [EventKind.OPENED, EventKind.CLOSED]
+
+
+def test_a_dead_host_leaves_shut_lids(stand: Stand) -> None:
     """2 s without a frame and an open lid shuts, long before its hold is over; HOST_LOST waits for the next session."""
-    d = connected()
-    d.open(hold_ms=10_000)
-    d.run_until(lambda: d.phase() is LidPhase.OPEN)
-    silent_ms = d.now_ms
-    d.run_until(lambda: d.phase() is LidPhase.CLOSED, ping=False)
-    assert d.now_ms - silent_ms <= 2000 + 500 + 1300
-    assert d.ask(m.Open(1, 5, 1000, 0))[0] is Code.NO_SESSION
-    d.session += 1
-    d.hello()
-    d.run(300)
-    assert EventKind.HOST_LOST in [e.kind for e in d.events()]
+    stand.open(hold_ms=10_000)
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    silent_ms = stand.now_ms
+    stand.run_until(lambda: stand.plant.all_shut, ping=False)
+    assert stand.now_ms - silent_ms <= 2000 + 1300
+    assert stand.ask(m.Open(1, 5, 1000, 0))[0] is Code.NO_SESSION
+    stand.session += 1
+    stand.hello()
+    stand.run(300)
+    assert EventKind.HOST_LOST in [e.kind for e in stand.events()]
 
 
-def test_a_host_dying_mid_opening_turns_the_lid_back() -> None:
+def slow_lid(stand: Stand) -> None:
+    """Lid 0 takes 4 s from end to end."""
+    assert stand.ask(m.SetCal(0, int(OPEN_US), int(CLOSED_US), SLOW, 900)) == (Code.OK_ACCEPTED, 0)
+
+
+@pytest.mark.needs("virtual")
+def test_a_host_dying_mid_opening_turns_the_lid_back(stand: Stand) -> None:
     """The lid does not finish opening for a host that is gone."""
-    d = connected()
-    d.board.lids[0].cal = None
-    d.controller.core.lids[0].cal = m.Calibration(0, OPEN_US, CLOSED_US, 5, 900)  # 4 s of travel
-    d.open()
-    d.run_until(lambda: Motion.CLOSED in d.motions_of(), ping=False)
-    assert d.motions_of() == [Motion.OPENING, Motion.CLOSING, Motion.CLOSED]
+    slow_lid(stand)
+    stand.open()
+    stand.run_until(lambda: Motion.CLOSED in stand.motions_of(), ping=False)
+    assert stand.motions_of() == [Motion.OPENING, Motion.REVERSED, Motion.CLOSED]
 
 
-def test_the_dead_man_forgets_what_waits() -> None:
+@pytest.mark.needs("virtual")
+def test_the_dead_man_forgets_what_waits(stand: Stand) -> None:
     """A waiting OPEN of a lost host never begins."""
-    d = connected()
-    d.controller.core.lids[0].cal = m.Calibration(0, OPEN_US, CLOSED_US, 5, 900)
-    d.open(1, lid=0)
-    d.open(2, lid=1, start_within_ms=60_000)
-    d.run(12_000, ping=False)
-    assert d.motions_of(1) == []
-    assert d.phase(0) is LidPhase.CLOSED
+    slow_lid(stand)
+    stand.open(1, lid=0)
+    stand.open(2, lid=1, start_within_ms=60_000)
+    stand.run(12_000, ping=False)
+    assert stand.motions_of(1) == []
+    assert stand.plant.all_shut
 
 
+@pytest.mark.needs("resets")
 @pytest.mark.parametrize("cause", [ResetCause.WATCHDOG, ResetCause.EXTERNAL, ResetCause.BROWN_OUT])
-def test_a_reset_mid_opening_shuts_and_remembers(cause: ResetCause) -> None:
+def test_a_reset_mid_opening_shuts_and_remembers(stand: Stand, cause: ResetCause) -> None:
     """The controller dies with a lid in mid-air: it homes, knows the action, and does not open again for it."""
-    d = connected()
-    d.open(action_id=99)
-    d.run(500)
-    d.controller.reset(cause, d.now_ms)
-    assert d.board.lids[0].pulse_us is None
-    d.run(4000, ping=False)
-    assert d.phase() is LidPhase.CLOSED
-    ack = d.hello()
+    stand.open(action_id=99)
+    stand.run(500)
+    stand.reset(cause)
+    stand.run(30, ping=False)
+    assert stand.body.pulse_us(0) is None or (stand.body.pulse_us(0) or 0) >= OPEN_US - 21
+    stand.run(4000, ping=False)
+    assert stand.plant.all_shut
+    ack = stand.hello()
     assert (ack.reset_cause, ack.last_action_id) == (cause, 99)
-    assert d.open(action_id=99) == (Code.DUPLICATE, 0)
-    assert d.controller.opens[99] == 1
+    assert stand.open(action_id=99) == (Code.DUPLICATE, 0)
+    stand.run(1500)
+    assert stand.openings() == 1
 
 
-def test_a_power_on_forgets_actions() -> None:
+@pytest.mark.needs("resets")
+def test_a_power_on_forgets_actions(stand: Stand) -> None:
     """After a power-on the host decides afresh: the memory is not to be trusted."""
-    d = connected()
-    d.open(action_id=99)
-    d.run(500)
-    d.controller.reset(ResetCause.POWER_ON, d.now_ms)
-    assert d.hello().last_action_id == 0
+    stand.open(action_id=99)
+    stand.run(500)
+    stand.reset(ResetCause.POWER_ON)
+    stand.run(60, ping=False)
+    assert stand.hello().last_action_id == 0
 
 
-def test_a_damaged_memory_is_not_trusted() -> None:
+@pytest.mark.needs("resets", "damage")
+def test_a_damaged_memory_is_not_trusted(stand: Stand) -> None:
     """Action ids whose CRC does not fit are forgotten."""
-    d = connected()
-    d.open(action_id=99)
-    d.run(500)
-    d.controller.survivor.actions = [98]
-    d.controller.reset(ResetCause.WATCHDOG, d.now_ms)
-    assert d.hello().last_action_id == 0
+    stand.open(action_id=99)
+    stand.run(500)
+    stand.body.spoil_memory()
+    stand.reset(ResetCause.WATCHDOG)
+    stand.run(60, ping=False)
+    ack = stand.hello()
+    assert (ack.reset_cause, ack.last_action_id) == (ResetCause.WATCHDOG, 0)
 
 
-def test_stop_halts_and_the_lid_shuts_after_its_hold() -> None:
+def test_stop_halts_and_the_lid_shuts_after_its_hold(stand: Stand) -> None:
     """STOP takes the signal away at once; the hold time still ends the opening."""
-    d = connected()
-    d.open(1, hold_ms=1500)
-    d.open(2, lid=1, start_within_ms=9000)
-    d.run(500)
-    assert d.ask(m.StopNow()) == (Code.OK_ACCEPTED, 0)
-    at_us = d.board.lids[0].at_us
-    assert d.board.lids[0].pulse_us is None
-    d.run(1000)
-    assert d.board.lids[0].at_us == at_us
-    d.run(4000)
-    assert d.phase() is LidPhase.CLOSED
-    assert d.motions_of(1) == []
+    stand.open(1, hold_ms=1500)
+    stand.open(2, lid=1, start_within_ms=9000)
+    stand.run(500)
+    assert stand.ask(m.StopNow()) == (Code.OK_ACCEPTED, 0)
+    stand.run(100)
+    at_us = stand.lid.at_us
+    assert stand.silent()
+    stand.run(800)
+    assert stand.lid.at_us == at_us
+    stand.run(4000)
+    assert stand.plant.all_shut
+    assert stand.motions_of(1) == []
 
 
-def test_a_latched_stop_holds_everything_until_cleared() -> None:
+def test_a_latched_stop_holds_everything_until_cleared(stand: Stand) -> None:
     """STOP_LATCH: no signal, no motion, OPEN and CLOSE refused; clearing moves nothing; CLOSE then does."""
-    d = connected()
-    d.open(hold_ms=1000)
-    d.run_until(lambda: d.phase() is LidPhase.OPEN)
-    d.ask(m.StopLatch())
-    before = len(d.motions)
-    d.run(8000)
-    assert d.open(2, lid=1) == (Code.STOPPED, 0)
-    assert d.ask(m.Close(0, 3)) == (Code.STOPPED, 0)
-    assert d.ask(m.Calibrate(1)) == (Code.STOPPED, 0)
-    assert d.ask(m.StopClear(magic=1)) == (Code.BAD_ARG, 0)
-    assert d.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
-    d.run(8000)
-    assert len(d.motions) == before
-    assert d.phase() is LidPhase.HALTED
-    assert d.open(4, lid=0)[0] is Code.BUSY
-    d.ask(m.Close(0, 5))
-    d.run(4000)
-    assert d.phase() is LidPhase.CLOSED
+    stand.open(hold_ms=1000)
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    stand.run(100)
+    stand.ask(m.StopLatch())
+    before = len(stand.plant.moved)
+    stand.run(8000)
+    assert stand.silent()
+    assert stand.open(2, lid=1) == (Code.STOPPED, 0)
+    assert stand.ask(m.Close(0, 3)) == (Code.STOPPED, 0)
+    assert stand.ask(m.Calibrate(1)) == (Code.STOPPED, 0)
+    assert stand.ask(m.StopClear(magic=1)) == (Code.BAD_ARG, 0)
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    stand.run(8000)
+    assert len(stand.plant.moved) == before
+    assert stand.phase() is LidPhase.HALTED
+    assert stand.open(4, lid=0)[0] is Code.BUSY
+    stand.ask(m.Close(0, 5))
+    stand.run(4000)
+    assert stand.plant.all_shut
 
 
-def test_the_dead_man_shuts_after_a_cleared_stop() -> None:
+def test_the_dead_man_shuts_after_a_cleared_stop(stand: Stand) -> None:
     """A lid left half open by a stop is shut when the host then dies."""
-    d = connected()
-    d.open()
-    d.run(500)
-    d.ask(m.StopLatch())
-    d.ask(m.StopClear())
-    d.run(6000, ping=False)
-    assert d.phase() is LidPhase.CLOSED
+    stand.open()
+    stand.run(500)
+    stand.ask(m.StopLatch())
+    stand.ask(m.StopClear())
+    stand.run(6000, ping=False)
+    assert stand.plant.all_shut
 
 
-def test_a_dead_host_does_not_break_a_latched_stop() -> None:
+def test_a_dead_host_does_not_break_a_latched_stop(stand: Stand) -> None:
     """The stop is stronger than the dead-man: nothing moves."""
-    d = connected()
-    d.open()
-    d.run(500)
-    d.ask(m.StopLatch())
-    before = len(d.motions)
-    d.run(10_000, ping=False)
-    assert len(d.motions) == before
+    stand.open()
+    stand.run(500)
+    stand.ask(m.StopLatch())
+    stand.run(100)
+    before, at_us = len(stand.plant.moved), stand.lid.at_us
+    stand.run(10_000, ping=False)
+    assert len(stand.plant.moved) == before
+    assert stand.lid.at_us == at_us
 
 
-def test_the_mushroom_switch_latches() -> None:
+@pytest.mark.needs("inputs")
+def test_the_mushroom_switch_latches(stand: Stand) -> None:
     """Pressed: everything halts, told once; released: still stopped; cleared only when released."""
-    d = connected()
-    d.open()
-    d.run(500)
-    d.board.pressed = True
-    d.run(500)
-    assert d.controller.core.stop == Stop.MUSHROOM | Stop.LATCH
-    assert d.ask(m.StopClear()) == (Code.STOPPED, 0)
-    d.board.pressed = False
-    d.run(500)
-    assert d.open(2, lid=1) == (Code.STOPPED, 0)
-    assert d.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
-    assert len(d.events(EventKind.STOP_PRESSED)) == 1
+    stand.open()
+    stand.run(500)
+    stand.inputs.stop = True
+    stand.run(500)
+    assert stand.silent()
+    assert stand.look().stop == Stop.MUSHROOM | Stop.LATCH
+    assert stand.ask(m.StopClear()) == (Code.STOPPED, 0)
+    stand.inputs.stop = False
+    stand.run(500)
+    assert stand.look().stop == Stop.LATCH
+    assert stand.open(2, lid=1) == (Code.STOPPED, 0)
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    assert len(stand.events(EventKind.STOP_PRESSED)) == 1
+    assert stand.motions_of() == [Motion.OPENING]
 
 
-def test_close_shuts_early_and_late_ones_are_harmless() -> None:
+def test_close_shuts_early_and_late_ones_are_harmless(stand: Stand) -> None:
     """CLOSE ends the hold; a repeated one is DUPLICATE; on a shut lid it just reports."""
-    d = connected()
-    d.open(1, hold_ms=10_000)
-    d.run_until(lambda: d.phase() is LidPhase.OPEN)
-    assert d.ask(m.Close(0, 2)) == (Code.OK_ACCEPTED, 0)
-    assert d.ask(m.Close(0, 2)) == (Code.DUPLICATE, 0)
-    d.run(4000)
-    assert d.motions_of() == FULL_CYCLE
-    assert d.events(EventKind.CLOSED)[0].action_id == 1
-    assert d.ask(m.Close(0, 3)) == (Code.OK_ACCEPTED, 0)
-    d.run(1000)
-    assert d.motions_of() == FULL_CYCLE
-    assert d.events(EventKind.CLOSED)[1].action_id == 3
+    stand.open(1, hold_ms=10_000)
+    stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
+    stand.run(50)
+    assert stand.ask(m.Close(0, 2)) == (Code.OK_ACCEPTED, 0)
+    assert stand.ask(m.Close(0, 2)) == (Code.DUPLICATE, 0)
+    stand.run(4000)
+    assert stand.motions_of() == FULL_CYCLE
+    assert stand.events(EventKind.CLOSED)[0].action_id == 1
+    assert stand.ask(m.Close(0, 3)) == (Code.OK_ACCEPTED, 0)
+    stand.run(1000)
+    assert stand.motions_of() == FULL_CYCLE
+    assert stand.events(EventKind.CLOSED)[1].action_id == 3
 
 
-def test_close_takes_back_a_waiting_open() -> None:
+def test_close_takes_back_a_waiting_open(stand: Stand) -> None:
     """CLOSE on a lid that waits: its OPEN never begins."""
-    d = connected()
-    d.open(1, lid=0)
-    d.open(2, lid=1, start_within_ms=9000)
-    d.ask(m.Close(1, 3))
-    d.run(6000)
-    assert d.motions_of(1) == []
+    stand.open(1, lid=0)
+    stand.open(2, lid=1, start_within_ms=9000)
+    stand.ask(m.Close(1, 3))
+    stand.run(6000)
+    assert stand.motions_of(1) == []
 
 
-def test_twenty_opens_a_minute() -> None:
+def test_twenty_opens_a_minute(stand: Stand) -> None:
     """The 21st opening within a minute is refused with the time to wait; after that it works."""
-    d = connected(lids=4)
     refused: list[int] = []
     for action in range(1, 23):
         lid = action % 4
-        code, retry_ms = d.open(action, lid, hold_ms=1000, start_within_ms=4000)
+        code, retry_ms = stand.open(action, lid, hold_ms=1000, start_within_ms=4000)
         while code is Code.BUSY:
-            d.run(100)
-            code, retry_ms = d.open(action, lid, hold_ms=1000, start_within_ms=4000)
+            stand.run(100)
+            code, retry_ms = stand.open(action, lid, hold_ms=1000, start_within_ms=4000)
         if code is Code.RATE_LIMIT:
             refused.append(retry_ms)
             break
-        d.run_until(partial(d.is_open, lid))
-    assert sum(d.controller.opens.values()) == 20
+        stand.wait_for(LidPhase.OPEN, lid)
+    assert stand.openings() == 20
     assert 0 < refused[0] <= 60_000
-    d.run(refused[0] + 10)
-    assert d.open(50, 1)[0] is not Code.RATE_LIMIT
+    stand.run(refused[0] + 10)
+    assert stand.open(50, 1)[0] is not Code.RATE_LIMIT
 
 
-def test_the_clock_may_wrap() -> None:
+@pytest.mark.needs("clock", "fitting")
+def test_the_clock_may_wrap(make_body: MakeBody) -> None:
     """32-bit milliseconds run over in the middle of an opening and nothing is lost."""
-    d = connected(now_ms=2**32 - 3500)
-    d.open()
-    d.run(6000)
-    assert d.now_ms > 2**32
-    assert d.motions_of() == FULL_CYCLE
+    stand = shut_stand(make_body(Fitting(now_ms=2**32 - 3500)))
+    stand.open()
+    stand.run(6000)
+    assert stand.look().uptime_ms > 3500
+    assert stand.motions_of() == FULL_CYCLE
 
 
-def test_calibration_jogs_and_ends_shut() -> None:
+def test_calibration_jogs_and_ends_shut(stand: Stand) -> None:
     """JOG only while calibrating; other lids may not open meanwhile; at the end what was jogged is shut."""
-    d = connected()
-    assert d.ask(m.Jog(0, 1500))[0] is Code.BUSY
-    assert d.ask(m.Calibrate(1)) == (Code.OK_ACCEPTED, 0)
-    assert d.ask(m.Jog(0, 1200)) == (Code.OK_ACCEPTED, 0)
-    d.run(1000)
-    assert d.board.lids[0].at_us == 1200
-    assert d.open(5, lid=1)[0] is Code.BUSY
-    assert d.ask(m.Close(1, 6))[0] is Code.BUSY
-    d.ask(m.Jog(1, 1100))
-    assert d.board.lids[0].pulse_us is None
-    d.run(500)
-    assert d.ask(m.Calibrate(0)) == (Code.OK_ACCEPTED, 0)
-    d.run(6000)
-    assert d.phase(0) is d.phase(1) is LidPhase.CLOSED
+    assert stand.ask(m.Jog(0, 1500))[0] is Code.BUSY
+    assert stand.ask(m.Calibrate(1)) == (Code.OK_ACCEPTED, 0)
+    assert stand.look().state == m.ControllerState.CALIBRATING
+    assert stand.ask(m.Jog(0, 1200)) == (Code.OK_ACCEPTED, 0)
+    stand.run(1000)
+    assert stand.look().slots[0].pos_us == 1200
+    assert stand.body.pulse_us(0) == pytest.approx(1200, abs=1)
+    assert stand.lid.at_us == pytest.approx(1200, abs=6)
+    assert stand.open(5, lid=1)[0] is Code.BUSY
+    assert stand.ask(m.Close(1, 6))[0] is Code.BUSY
+    stand.ask(m.Jog(1, 1100))
+    stand.run(100)
+    assert stand.body.pulse_us(0) is None
+    stand.run(500)
+    assert stand.ask(m.Calibrate(0)) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.plant.all_shut
+    assert stand.phase(0) is LidPhase.CLOSED
+    assert stand.phase(1) is LidPhase.CLOSED
 
 
-def test_calibration_ends_by_itself() -> None:
-    """Forgotten calibration times out, a stalled jog ends it at once, and so does the dead-man."""
-    d = connected()
-    d.ask(m.Calibrate(1))
-    d.run(lim.CALIBRATING_MS + 100)
-    assert not d.controller.core.calibrating
-    d.ask(m.Calibrate(1))
-    d.board.lids[0].blocked_opening_us = 1100
-    d.ask(m.Jog(0, 1100))
-    d.run(200)
-    d.ask(m.Jog(0, 1500))
-    d.run(1000)
-    assert not d.controller.core.calibrating
-    d.run(5000)
-    d.ask(m.Calibrate(1))
-    d.run(2500, ping=False)
-    assert not d.controller.core.calibrating
+def calibrating(stand: Stand) -> bool:
+    """By JOG, which is BUSY outside of calibration; a jog to where the lid is moves nothing."""
+    return stand.look().state == m.ControllerState.CALIBRATING
+
+
+@pytest.mark.needs("virtual")
+def test_forgotten_calibration_ends_by_itself(stand: Stand) -> None:
+    """30 s after the last JOG it is over."""
+    stand.ask(m.Calibrate(1))
+    stand.run(lim.CALIBRATING_MS - 200)
+    assert calibrating(stand)
+    stand.run(300)
+    assert not calibrating(stand)
+
+
+@pytest.mark.needs("inputs")
+def test_a_stalled_jog_ends_calibration(stand: Stand) -> None:
+    """Something in the way of a jog: over, and the lid is shut under watch."""
+    stand.ask(m.Calibrate(1))
+    stand.lid.jam_us = 1200
+    stand.ask(m.Jog(0, 1100))
+    stand.run(300)
+    assert calibrating(stand)
+    stand.ask(m.Jog(0, 1500))
+    stand.run(1000)
+    assert not calibrating(stand)
+    assert [(e.lid, e.value) for e in stand.events(EventKind.JAM)] == [(0, None)]
+    stand.run(5000)
+    assert stand.plant.all_shut
+
+
+def test_a_dead_host_ends_calibration(stand: Stand) -> None:
+    """Nobody jogs any more: what was jogged is shut."""
+    stand.ask(m.Calibrate(1))
+    stand.ask(m.Jog(0, 1200))
+    stand.run(6000, ping=False)
+    assert stand.plant.all_shut
+    stand.session += 1
+    stand.hello()
+    assert not calibrating(stand)

@@ -98,6 +98,9 @@ class Body(Protocol):
     def damage_calibration(self, cal: m.Calibration) -> None:
         """Put something into the memory that keeps calibrations, as a fault would."""
 
+    def spoil_memory(self) -> None:
+        """Damage the memory that survives a reset; call `reset` at once after it."""
+
     def close(self) -> None:
         """End it."""
 
@@ -111,7 +114,7 @@ NEEDS = {
     "clock": "starts near the wrap of the clock, 49 days on: an image starts at 0",
     "shown": "sees what INDICATE gives to the board: an image shows it by its pins",
     "pins": "sees the pins of the board",
-    "damage": "damages the memory that keeps calibrations",
+    "damage": "damages the memory that keeps calibrations or action ids",
     "hang": "stops the controller's loop",
     "virtual": "looks at single milliseconds or at hours: a bench board lives in real time",
 }

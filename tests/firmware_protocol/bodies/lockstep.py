@@ -5,11 +5,10 @@ from __future__ import annotations
 import struct
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import IO
 
 from firmware_protocol import messages as m
-from firmware_protocol.messages import Caps, ResetCause
+from firmware_protocol.messages import ResetCause
 from tests.firmware_protocol.bodies.body import STUCK_US, Fitting, Inputs, LidInputs, Pulse, Seen
 
 RECORD = struct.Struct("<BQH")
@@ -133,6 +132,10 @@ class LockstepBody:
         body = struct.pack("<HHBH", cal.open_us, cal.closed_us, cal.speed_us_per_20ms, cal.jam_ma)
         self._put("E", struct.pack("<H", cal.lid) + body)
 
+    def spoil_memory(self) -> None:
+        """Noise where it was."""
+        self._put("N", struct.pack("<I", self.noise))
+
     def close(self) -> None:
         """End of input ends it; it must have had nothing to complain of."""
         self._to.close()
@@ -163,11 +166,3 @@ class LockstepBody:
 
 def _u16(value: int | None) -> int:
     return 0xFFFF if value is None else value
-
-
-def sim_fitting(fitting: Fitting | None, caps: Caps) -> Fitting:
-    """What is asked for, else four lids with these capabilities."""
-    return fitting or Fitting(caps=caps)
-
-
-__all__ = ["LockstepBody", "Path", "sim_fitting"]

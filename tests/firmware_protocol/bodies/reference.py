@@ -61,6 +61,11 @@ class ReferenceBody:
         """As if stored."""
         self._cals[cal.lid] = cal
 
+    def spoil_memory(self) -> None:
+        """Other ids under the old CRC."""
+        assert self.controller
+        self.controller.survivor.actions = [98]
+
     def close(self) -> None:
         """Nothing to end."""
 

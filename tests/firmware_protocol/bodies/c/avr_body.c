@@ -370,6 +370,17 @@ static void run_until(avr_cycle_count_t end) {
     }
 }
 
+static void fill_ram(uint32_t seed) {
+    fill_with_noise(avr->data + EXTENDED_IO_END, avr->ramend + 1u - EXTENDED_IO_END, seed);
+}
+
+static void spoil(const struct request *request) {
+    if (request->len != 4) {
+        die("NOISE has another length");
+    }
+    fill_ram(read_u32(request->data));
+}
+
 static void reset(const struct request *request) {
     if (request->len != 5) {
         die("RESET has another length");
@@ -377,7 +388,7 @@ static void reset(const struct request *request) {
     asked_cause = request->data[0];
     noise = read_u32(request->data + 1);
     if (asked_cause & 1) {
-        fill_with_noise(avr->data + EXTENDED_IO_END, avr->ramend + 1u - EXTENDED_IO_END, noise);
+        fill_ram(noise);
     }
     avr_reset(avr);
     after_reset();
@@ -490,6 +501,7 @@ int main(int argc, char **argv) {
             apply_inputs();
             break;
         case OP_STEP: step(&request); break;
+        case OP_NOISE: spoil(&request); break;
         case OP_STORE: store(&request); break;
         case OP_HANG: hang(); break;
         case OP_WORK: tell_work(); break;

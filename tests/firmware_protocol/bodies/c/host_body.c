@@ -162,6 +162,13 @@ static void store(const struct request *request) {
     stored[lid] = true;
 }
 
+static void spoil(const struct request *request) {
+    if (request->len != 4) {
+        die("NOISE has another length");
+    }
+    fill_with_noise(&survivor, sizeof survivor, read_u32(request->data));
+}
+
 int main(void) {
     struct request request;
     while (lockstep_read(&request)) {
@@ -170,6 +177,7 @@ int main(void) {
         case OP_RESET: reset(&request); break;
         case OP_INPUTS: lockstep_inputs(&request, &inputs); break;
         case OP_STEP: step(&request); break;
+        case OP_NOISE: spoil(&request); break;
         case OP_STORE: store(&request); break;
         default: die("unknown request");
         }

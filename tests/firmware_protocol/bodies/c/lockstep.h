@@ -9,6 +9,7 @@
  *         255 and 65535 = the board cannot tell
  * STEP    us u32, rx bytes
  * STORE   at u16, bytes                     writes the memory that keeps calibrations (host: at = lid, struct of the SET_CAL fields)
+ * NOISE   seed u32                          damages the memory that survives a reset (an image: all of its RAM; RESET must follow)
  * HANG    (empty)                           the controller's loop stands still from now on (only an image can hang)
  * WORK    (empty)                           asks an image for its load since the last WORK, told with the next STEP
  */
@@ -19,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OP_CONFIG = 'C', OP_RESET = 'R', OP_INPUTS = 'I', OP_STEP = 'S', OP_STORE = 'E', OP_HANG = 'H', OP_WORK = 'W' };
+enum { OP_CONFIG = 'C', OP_RESET = 'R', OP_INPUTS = 'I', OP_STEP = 'S', OP_STORE = 'E', OP_NOISE = 'N', OP_HANG = 'H', OP_WORK = 'W' };
 enum {
     TAG_TX = 'T',      /* bytes to the host, stamped when the last one was out */
     TAG_PULSE = 'P',   /* lid u8, sixteenths of a us u32 (0 = no signal) */

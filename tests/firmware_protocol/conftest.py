@@ -1,0 +1,144 @@
+"""One suite, several bodies: a test that takes `body_name`, `make_body` or `stand` runs once for each body that can do it.
+
+``@pytest.mark.needs("resets")`` names what a test asks of a body (see NEEDS for the reasons), ``@pytest.mark.long_on_avr`` keeps it
+off the emulated board unless ``--all-bodies`` is given. With ``--port`` all runs on that bench board and nowhere else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.firmware_protocol.bodies import build
+from tests.firmware_protocol.bodies.avr import AvrBody
+from tests.firmware_protocol.bodies.body import NEEDS, Body, Fitting
+from tests.firmware_protocol.bodies.host import HostBody
+from tests.firmware_protocol.bodies.port import PortBody
+from tests.firmware_protocol.bodies.reference import ReferenceBody
+from tests.firmware_protocol.bodies.stand import Stand, shut_stand
+
+CAN = {x.name: x.can for x in (ReferenceBody, HostBody, AvrBody, PortBody)}
+NONE = "no body"
+
+
+class MakeBody(Protocol):
+    """Makes bodies of the kind under test."""
+
+    def __call__(self, fitting: Fitting | None = None) -> Body:
+        """A fresh one, not reset yet; what it is ``fitting`` is for bodies that can be built so."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of this folder."""
+    config.addinivalue_line("markers", "needs(what, ...): what this test asks of a body, see bodies/body.py")
+    config.addinivalue_line("markers", "long_on_avr: on the emulated board only with --all-bodies")
+    if config.getoption("--port") and not config.getoption("--lids-may-move"):
+        raise pytest.UsageError(
+            "--port opens and shuts the lids of that board at any time. Keep hands and things away from them, "
+            "then add --lids-may-move"
+        )
+
+
+def bodies_for(needs: set[str], *, port: bool, short: bool) -> list[str]:
+    """Names of the bodies that a test with these needs runs on."""
+    assert needs <= set(NEEDS), f"no such need: {needs - set(NEEDS)}"
+    wanted = [PortBody.name] if port else [ReferenceBody.name, HostBody.name, AvrBody.name]
+    return [x for x in wanted if needs <= CAN[x] and (short or x != AvrBody.name)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Once for each body."""
+    if "body_name" not in metafunc.fixturenames:
+        return
+    needs = {x for mark in metafunc.definition.iter_markers("needs") for x in mark.args}
+    short = metafunc.config.getoption("--all-bodies") or not list(metafunc.definition.iter_markers("long_on_avr"))
+    names = bodies_for(needs, port=bool(metafunc.config.getoption("--port")), short=short)
+    metafunc.parametrize("body_name", names or [NONE])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What runs on no body here is left out; a bench board gets only what is about bodies."""
+    here = Path(__file__).parent
+    port = config.getoption("--port")
+
+    def wanted(item: pytest.Item) -> bool:
+        spec = getattr(item, "callspec", None)
+        name = spec.params.get("body_name") if spec else None
+        return here not in item.path.parents or (name != NONE and (name is not None or not port))
+
+    left_out = [x for x in items if not wanted(x)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [x for x in items if wanted(x)]
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Path]], Path]:
+    """Builds something once a session, also when several processes share one; what cannot be built fails each test alike."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def once(name: str, make: Callable[[Path], Path]) -> Path:
+        folder = shared / name
+        folder.mkdir(exist_ok=True)
+        done = folder / "where"
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                done.write_text(str(make(folder)))
+        return Path(done.read_text())
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def host_program(build_once: Callable[[str, Callable[[Path], Path]], Path]) -> Callable[[], Path]:
+    """The host build's program, compiled when first asked for."""
+    return lambda: build_once("host_body", build.compile_host_body)
+
+
+@pytest.fixture(scope="session")
+def avr_program(build_once: Callable[[str, Callable[[Path], Path]], Path]) -> Callable[[], tuple[Path, Path]]:
+    """The emulator and the image, compiled when first asked for."""
+    return lambda: (
+        build_once("avr_body", build.compile_avr_body),
+        build_once("image", lambda _: build.build_image()),
+    )
+
+
+@pytest.fixture
+def make_body(
+    request: pytest.FixtureRequest,
+    body_name: str,
+    host_program: Callable[[], Path],
+    avr_program: Callable[[], tuple[Path, Path]],
+) -> Iterator[MakeBody]:
+    """Makes bodies of the kind under test, and ends them; one that complains fails the test."""
+    made: list[Body] = []
+
+    def make(fitting: Fitting | None = None) -> Body:
+        if body_name == HostBody.name:
+            made.append(HostBody(host_program(), fitting))
+        elif body_name == AvrBody.name:
+            made.append(AvrBody(*avr_program()))
+        elif body_name == PortBody.name:
+            made.append(PortBody(request.config.getoption("--port")))
+        else:
+            made.append(ReferenceBody(fitting))
+        return made[-1]
+
+    yield make
+    for body in made:
+        body.close()
+
+
+@pytest.fixture
+def stand(make_body: MakeBody) -> Stand:
+    """A stand with a session and all lids shut."""
+    return shut_stand(make_body())
