@@ -257,7 +257,7 @@ static uint8_t pinch_of(const struct bin_core *core, uint8_t first)
 {
     uint16_t lids = 0;
 
-    return (uint8_t)(core->hal->pinch(core->hal->ctx, &lids) ? lids >> first & 0x0F : BIN_UNKNOWN_U8);
+    return (uint8_t)(core->hal->pinch(core->hal->ctx, &lids) ? (unsigned)lids >> first & 0x0Fu : BIN_UNKNOWN_U8);
 }
 
 static void send_telemetry(struct bin_core *core)
