@@ -252,9 +252,7 @@ class PythonEnd:
 
     def _boot(self, op: Boot) -> None:
         self.now_ms = op.now_ms
-        self.board = ScriptedBoard(
-            [LidIn(n) for n in range(op.lids)], [None] * op.lids, pulses=[U16] * op.lids
-        )
+        self.board = ScriptedBoard([LidIn(n) for n in range(op.lids)], [None] * op.lids, pulses=[U16] * op.lids)
         self.controller = ReferenceController(
             self.board,
             now_ms=op.now_ms,
@@ -293,7 +291,9 @@ def explain(record: bytes) -> str:
     said = [f"sent {sent.hex()}" if sent else "sent nothing"]
     said += [f"lid {lid} pulse {us if us != U16 else 'off'}" for lid, us in struct.iter_unpack("<BH", changes)]
     said += [f"calls {calls.hex()}"] if calls else []
-    said += [f"lid {lid} {MOTIONS[what].value} for {action}" for lid, what, action in struct.iter_unpack("<BBI", motions)]
+    said += [
+        f"lid {lid} {MOTIONS[what].value} for {action}" for lid, what, action in struct.iter_unpack("<BBI", motions)
+    ]
     said += [f"phases {' '.join(m.LidPhase(x).name for x in rest[:-4])}", f"errors {list(rest[-4:])}"]
     return "; ".join(said)
 

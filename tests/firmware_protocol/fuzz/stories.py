@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from firmware_protocol import messages as m
 from firmware_protocol.framing import Decoder, encode
@@ -272,7 +273,9 @@ class Story:
             yield bytes(bad)
         elif kind == 4:  # seq and session of a stranger, or an echo of old
             seq = rng.choice((0, due - 1, due - 1, due - 2, due + 1, rng.randrange(65_536))) & 0xFFFF
-            yield encode(Frame(rng.choice((session, session, 0, rng.randrange(65_536))), seq, self._command()).to_body())
+            yield encode(
+                Frame(rng.choice((session, session, 0, rng.randrange(65_536))), seq, self._command()).to_body()
+            )
         elif kind == 5:  # a frame with a true CRC and anything in it
             body = bytearray(Frame(session, due, self._command()).to_body())
             body[rng.randrange(len(body))] = rng.randrange(256)
@@ -281,7 +284,9 @@ class Story:
             frames = [Frame(session, due + n & 0xFFFF, self._command()).to_body() for n in range(rng.choice((2, 5)))]
             yield b"".join(encode(body) for body in frames)
         elif kind == 7:  # the other direction, another major, any type
-            body = bytearray(Frame(session, due, rng.choice((m.Boot(1, 0, 0, 1, 0), m.Hello(2, 0, 0), m.Pong(1, 2)))).to_body())
+            body = bytearray(
+                Frame(session, due, rng.choice((m.Boot(1, 0, 0, 1, 0), m.Hello(2, 0, 0), m.Pong(1, 2)))).to_body()
+            )
             body[rng.randrange(2)] = rng.choice((1, 2, 3, 0x10, 0x11, 0x12, 0x20, 0x21, 0x81, 0x88, 0xFF))
             yield encode(bytes(body))
         elif kind == 8:  # HELLO of another or the same session
@@ -299,14 +304,17 @@ class Story:
             message = Frame.from_body(body).message
             if isinstance(message, m.Event):
                 self.acked = message.event_seq
-                self.met[str(EventKind(message.kind))] += 1
+                self._meet(EventKind(message.kind))
             elif isinstance(message, m.Result):
-                self.met[str(Code(message.code))] += 1
+                self._meet(Code(message.code))
             elif isinstance(message, m.Telemetry):
-                self.met[str(m.ControllerState(message.state))] += 1
-                self.met.update(str(LidPhase(x.state)) for x in message.slots)
+                self._meet(m.ControllerState(message.state))
+                self._meet(*(LidPhase(x.state) for x in message.slots))
             else:
                 self.met[type(message).__name__] += 1
+
+    def _meet(self, *values: Enum) -> None:
+        self.met.update(f"{type(x).__name__}.{x.name}" for x in values)
 
 
 def story(seed: int, length: int) -> Story:
