@@ -13,6 +13,7 @@ import structlog
 
 from bin_daemon.app.commands import Commands
 from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
+from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
 from bin_daemon.app.telling import Telling
@@ -72,7 +73,7 @@ class App:
         self._stop = threading.Event()
         self._log = structlog.get_logger()
         self._workers = [Worker("camera", self._watch), Worker("lids", parts.lids.session)]
-        local = LocalCommands(parts.commands, {"status": self._status})
+        local = LocalCommands(parts.commands, {"status": self._status, **lid_queries(self.settings, parts.lids)})
         self._workers.append(Worker("control", ControlSocket(self._socket_path, local).session))
         if self.publisher:
             self._workers.append(Worker("publish", self.publisher.session))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bin_daemon.config.settings import CalibrationSettings, ControllerSettings, LidSettings
     from bin_daemon.domain import LidCommand, LidReport, LidsState, Signal
+    from bin_daemon.lids.detail import LidDetail
     from bin_daemon.lids.snapshot import ControllerInfo
     from firmware_protocol.messages import Telemetry
 
@@ -35,6 +36,10 @@ class LidController(Protocol):
     @property
     def line_errors(self) -> Mapping[str, int]:
         """What the controller threw away of our bytes, by its own names."""
+
+    @property
+    def details(self) -> Mapping[int, LidDetail]:
+        """Each lid of the config as a technician wants to see it."""
 
     def open(self, command: LidCommand) -> None:
         """Send one command. Never raises; the outcome comes by `poll`."""
@@ -67,4 +72,4 @@ def make_lids(
     """The driver that ``settings.kind`` names; the port is opened later. Raises `ConfigError`."""
     if settings.kind == "maestro":
         return MaestroLids(settings, lids, calibration)
-    return SerialLids(settings, lids)
+    return SerialLids(settings, lids, calibration)

@@ -14,6 +14,7 @@ from firmware_protocol.messages import (
     Code,
     Event,
     EventKind,
+    LidTelemetry,
     Open,
     StopLatch,
     StopNow,
@@ -62,6 +63,8 @@ class Hearing:
         self.snapshot = Snapshot(lids)
         self.hello: ControllerInfo | None = None
         self.telemetry: Telemetry | None = None
+        self.slots: dict[int, LidTelemetry] = {}
+        """What was last reported of each lid, from 1."""
         self.lost_t_s: float | None = None
         self.wrong_version: WrongVersion | None = None
         self._connected_t_s = 0.0
@@ -74,6 +77,7 @@ class Hearing:
     def end(self) -> None:
         """The port is gone, and with it all knowledge of the lids."""
         self.snapshot.disconnect()
+        self.slots = {}
         self.ledger.interrupt("LINK_LOST")
 
     def take(self, event: SessionEvent, now_s: float) -> None:
@@ -111,6 +115,8 @@ class Hearing:
 
     def _reported(self, event: Reported) -> None:
         self.snapshot.telemetry(event.message)
+        first = 0 if isinstance(event.message, Telemetry) else event.message.first_lid
+        self.slots |= dict(enumerate(event.message.slots, first + 1))
         if isinstance(event.message, Telemetry):
             before, self.telemetry = self.telemetry, event.message
             if before and event.message.uptime_ms < before.uptime_ms:  # its BOOT was lost

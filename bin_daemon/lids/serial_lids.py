@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.domain import LidPosition, LidReport, LidsState, Outcome
 from bin_daemon.errors import DeviceError
+from bin_daemon.lids.calibration import CalibrationCheck
+from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
 from bin_daemon.lids.versions import mend_version
@@ -31,14 +33,14 @@ from firmware_protocol.messages import (
     StopNow,
     Telemetry,
 )
-from firmware_protocol.session import Answered, HostSession, SessionError, SessionEvent, Unanswered
+from firmware_protocol.session import Answered, Connected, HostSession, SessionError, SessionEvent, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import serial
 
-    from bin_daemon.config.settings import ControllerSettings, LidSettings
+    from bin_daemon.config.settings import CalibrationSettings, ControllerSettings, LidSettings
     from bin_daemon.domain import LidCommand, Signal
     from bin_daemon.lids.snapshot import ControllerInfo
 
@@ -67,6 +69,7 @@ class SerialLids:
         self,
         settings: ControllerSettings,
         lids: Sequence[LidSettings],
+        calibration: Mapping[int, CalibrationSettings] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         nonce: Callable[[], int] = lambda: 1 + secrets.randbelow(0xFFFF),
@@ -77,6 +80,7 @@ class SerialLids:
         self._nonce = nonce
         self._changed = threading.Condition()
         self._hearing = Hearing(lids, settings.port)
+        self._calibration = CalibrationCheck(calibration or {}, [x.lid for x in lids])
         self._state = self._hearing.snapshot.state
         self._reports: deque[LidReport] = deque()
         self._port: serial.Serial | None = None
@@ -110,6 +114,13 @@ class SerialLids:
         telemetry = self.telemetry
         names = ("crc_errors", "length_errors", "seq_errors", "overruns")
         return {name: getattr(telemetry, name) for name in names} if telemetry else {}
+
+    @property
+    def details(self) -> dict[int, LidDetail]:
+        """Each lid of the config as a technician wants to see it; what is not known is None."""
+        with self._changed:
+            slots, check = self._hearing.slots, self._calibration
+            return {n: lid_detail(slots.get(n), check.values.get(n), source) for n, source in check.sources.items()}
 
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""
@@ -204,6 +215,7 @@ class SerialLids:
             self._handle(session.tick(now), now)
             self._hearing.ledger.expire(now)
             self._indicate(now)
+            self._check_calibration(now)
             self._flush()
             self._publish()
             self._check(now)
@@ -266,11 +278,22 @@ class SerialLids:
         if now - asked_t_s <= SIGNAL_FRESH_S and INDICATOR in self._state.capabilities:
             session.send(Indicate(Pattern[signal.pattern.name], signal.duration_ms), now)
 
+    def _check_calibration(self, now: float) -> None:
+        """Compare the controller's calibration with the config's while nothing else is on the line and every lid is shut."""
+        session, check = self._session, self._calibration
+        if session is None or not session.idle or self._awaited:
+            return
+        if command := check.next(self._hearing.snapshot.state, now):
+            check.sent(command, session.send(command, now), now)
+
     def _handle(self, events: Sequence[SessionEvent], now: float) -> None:
         for event in events:
             if isinstance(event, (Answered, Unanswered)) and event.ticket in self._awaited:
                 self._awaited[event.ticket] = event
             self._hearing.take(event, now)
+            self._calibration.hear(event)
+            if isinstance(event, Connected) and self._hearing.hello:
+                self._calibration.connect(self._hearing.hello)
 
     def _flush(self) -> None:
         """Write what the session wants to say. A broken port is the reader's to report: senders never raise."""

@@ -294,7 +294,7 @@ class LidCalibration:
         """Store the draft in the controller, wait until it says so, read it back. Raises `DeviceError` when anything is amiss."""
         draft = self.draft
         self._meet()
-        self._watch.saved = False
+        self._watch.expect()
         self._order_at_rest(SetCal(*(getattr(draft, x) for x in SetCal.__dataclass_fields__)))
         end = self._clock() + SAVED_S
         while not self._watch.saved:
@@ -317,7 +317,7 @@ class LidCalibration:
             )
 
     def _ask_calibration(self) -> Calibration:
-        self._watch.calibration = None
+        self._watch.expect()
         self._link.ask(GetCal(self.lid - 1))
         asked = self._clock()
         while self._watch.calibration is None:

@@ -54,6 +54,10 @@ class LidWatch:
         """What was reported before the session was opened anew is old."""
         self._reading = self.telemetry = None
 
+    def expect(self) -> None:
+        """CAL_SAVED or the values of GET_CAL are to come; what came before does not count."""
+        self.saved, self.calibration = False, None
+
     def over(self, ending: Ending | None = None) -> None:
         """Calibration is over; without ``ending`` for what was heard last."""
         if self.active:
