@@ -77,6 +77,9 @@ class Lid:
     opened_ms: int = 0
     """When it was reported open, if ``opened``."""
     reversals: int = 0
+    """In a row."""
+    backed: bool = False
+    """It stands open because it backed away."""
     close_due: bool = False
     stay: bool = False
     """Cleared from a stop or fault: moves again only by CLOSE or the dead-man."""
@@ -151,7 +154,7 @@ class LidCore:
             return lim.STAGGER_MS  # and its travel, which nobody knows yet
         own_ms = self._left(lid.ended_ms, lim.REST_MS, now_ms) if lid.moved else 0
         all_ms = self._left(self.ended_ms, lim.STAGGER_MS, now_ms) if self.moved else 0
-        backed_ms = self._left(lid.since_ms, lid.hold_ms, now_ms) if lid.phase is LidPhase.OPEN and lid.reversals else 0
+        backed_ms = self._left(lid.since_ms, lid.hold_ms, now_ms) if lid.phase is LidPhase.OPEN and lid.backed else 0
         return max(own_ms, all_ms, backed_ms)
 
     @staticmethod
@@ -204,7 +207,7 @@ class LidCore:
             if lid.phase is LidPhase.WAITING:
                 self._forget(lid, now_ms)
             lid.stay = False
-            if lid.phase is LidPhase.OPENING and not self.stop:
+            if lid.phase is LidPhase.OPENING:  # so there is no stop: it would have halted this lid
                 self._end_motion(lid, now_ms)  # turns back at once: no rest for a lid without a host
                 self._begin_closing(lid, now_ms)
             else:
@@ -467,6 +470,7 @@ class LidCore:
 
     def _arrive_open(self, lid: Lid, now_ms: int, travel_ms: int | None) -> None:
         self._enter(lid, LidPhase.OPEN, now_ms)
+        lid.backed = travel_ms is None
         if travel_ms is None:
             lid.hold_ms = lim.REVERSED_HOLD_MS
             lid.close_due = False  # even a CLOSE waits: a finger was there a moment ago

@@ -120,9 +120,9 @@ static uint16_t rest_left(const struct bin_core *core, const struct bin_lid *lid
     if (lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) {
         wait_ms = left_ms;
     }
-    if (lid->phase == BIN_LID_PHASE_OPEN && lid->reversals > 0 &&
+    if (lid->phase == BIN_LID_PHASE_OPEN && lid->backed &&
         (left_ms = left(core, lid->since_ms, lid->hold_ms)) > wait_ms) {
-        wait_ms = left_ms; /* it backed away: a finger was there a moment ago */
+        wait_ms = left_ms; /* a finger was there a moment ago */
     }
     return wait_ms;
 }
@@ -289,6 +289,7 @@ static void reverse(struct bin_core *core, struct bin_lid *lid, uint8_t kind)
 static void arrive_open(struct bin_core *core, struct bin_lid *lid, bool reversing, uint32_t travel_ms)
 {
     enter(core, lid, BIN_LID_PHASE_OPEN);
+    lid->backed = reversing;
     if (reversing) {
         lid->hold_ms = BIN_REVERSED_HOLD_MS;
         lid->close_due = false; /* even a CLOSE waits: a finger was there a moment ago */
@@ -523,7 +524,7 @@ void bin_lids_close_all(struct bin_core *core)
             forget(core, lid);
         }
         lid->stay = false;
-        if (lid->phase == BIN_LID_PHASE_OPENING && !core->stop) {
+        if (lid->phase == BIN_LID_PHASE_OPENING) { /* so there is no stop: it would have halted this lid */
             end_motion(core, lid); /* turns back at once: no rest for a lid without a host */
             begin_closing(core, lid);
         } else {

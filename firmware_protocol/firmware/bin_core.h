@@ -99,6 +99,7 @@ struct bin_lid {
     bool moved;               /* less than BIN_REST_MS ago */
     bool over;
     bool opened;
+    bool backed;              /* it stands open because it backed away */
     bool close_due;
     bool stay;                /* cleared from a stop or fault: moves again only by CLOSE or the dead-man */
 };
