@@ -21,6 +21,7 @@ from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
 from bin_daemon.lids.versions import mend_version
+from bin_daemon.lids.waking import wait_until_awake
 from firmware_protocol.messages import (
     Caps,
     Close,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 ANSWER_S = 0.9
 """Longest wait for a RESULT: six sendings 60 ms apart, and slack for a slow line. The pipeline must not stand longer."""
 HANDSHAKE_S = 4.0
-"""An Arduino's bootloader holds the line for 2 s after the port is opened; and so long without a session while running means:
-open the port afresh (the controller shut its lids after 2 s)."""
+"""A busy controller may be late; and so long without a session while running means: open the port afresh (the controller
+shut its lids after 2 s)."""
 HEARD_BYTES = 48
 """Of a stranger's talk, quoted in the error."""
 SIGNAL_FRESH_S = 1.0
@@ -177,6 +178,7 @@ class SerialLids:
     def session(self) -> Iterator[Callable[[], None]]:
         """Open the port, shake hands, yield one step (read up to 0.25 s, act); for one `Worker`. Both raise `DeviceError`."""
         with opened(self._settings.port, self._settings.baud) as port:
+            wait_until_awake(port, self._settings.port, clock=self._clock, give_up=lambda: self._winding_down)
             self._begin(port)
             try:
                 while not self._state.connected and not self._winding_down:
