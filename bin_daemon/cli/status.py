@@ -81,7 +81,7 @@ def _lamp(data: dict[str, Any]) -> str:
     """What the person at the bin sees."""
     if not data["state"]["controller"]:
         return "not known"
-    return {None: "this controller has none", "off": "dark"}.get(data["lamp"], data["lamp"])
+    return {None: "this controller has none", "off": "dark"}.get(data["lamp"], str(data["lamp"]))
 
 
 def _broker(mqtt: dict[str, Any]) -> str:

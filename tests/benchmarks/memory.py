@@ -35,6 +35,7 @@ from bin_daemon.domain import (
     LidState,
     Outcome,
     Placement,
+    Signal,
 )
 from bin_daemon.events import Journal
 from bin_daemon.pipeline import Pipeline
@@ -80,6 +81,9 @@ class PlayedLids:
         """Begin one whole cycle."""
         starts = accumulate((seconds for _, seconds in CYCLE), initial=self._clock.now_s)
         self._due.extend((t_s, motion, command) for t_s, (motion, _) in zip(starts, CYCLE, strict=False))
+
+    def signal(self, signal: Signal) -> None:
+        """No lamp here."""
 
     def poll(self) -> Sequence[LidReport]:
         """Move on to the present."""

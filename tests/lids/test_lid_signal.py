@@ -115,10 +115,10 @@ def test_an_open_goes_first_and_the_newest_signal_follows(monkeypatch: pytest.Mo
 def test_without_an_indicator_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A controller that has no lamp is never asked to light one."""
     name = next(names)
+    bare = reference.SIM_CAPS & ~m.Caps.INDICATOR
     monkeypatch.setattr(
         sim_controller, "ReferenceController", lambda *a, **k: reference.ReferenceController(*a, **k, caps=bare)
     )
-    bare = reference.SIM_CAPS & ~m.Caps.INDICATOR
     with linked(name) as lids:
         wire = Wire(name, monkeypatch)
         for _ in range(20):

@@ -42,7 +42,7 @@ def test_zero_stays_until_the_next_one() -> None:
     assert lamp.pattern is Pattern.FAULT
     lamp.indicate(Pattern.FAULT, 200)
     lamp.advance(0.2)
-    assert lamp.pattern is Pattern.OFF
+    assert patterns(lamp) == [Pattern.WAIT, Pattern.FAULT, Pattern.OFF]
 
 
 def test_changes_are_told_as_they_come() -> None:

@@ -23,7 +23,6 @@ from bin_daemon.domain import (
     ManualRequest,
     Mode,
     Outcome,
-    Pattern,
     Placement,
     Sight,
     Signal,
@@ -92,6 +91,10 @@ class Bin:
         self.said.append(f"signal {signal.pattern.value}")
         self.shown.append((signal.pattern.value, signal.duration_ms))
 
+    def showing(self) -> str:
+        """What the line believes to be lit."""
+        return self.line.lamp.pattern.value
+
     def turn(self, *, placed: bool = False, after_s: float = 0.0) -> list[tuple[str, int]]:
         """One turn of the daemon's loop; what was sent to the lamp in it."""
         self.now_s += after_s
@@ -157,11 +160,11 @@ def test_a_standing_fault_is_kept_alight_and_ends_dark() -> None:
     shown = smart_bin.turns(20)
     assert set(shown) == {("fault", STANDING_MS)}
     assert len(shown) == 20 / RENEW_S
-    assert smart_bin.line.lamp.pattern is Pattern.FAULT
+    assert smart_bin.showing() == "fault"
     smart_bin.state = SHUT
     assert smart_bin.turns(LASTS_S + 1)[-1] == ("off", 0)
     assert smart_bin.turns(20) == []
-    assert smart_bin.line.lamp.pattern is Pattern.OFF
+    assert smart_bin.showing() == "off"
 
 
 def test_an_item_is_told_over_a_standing_signal() -> None:
@@ -231,7 +234,7 @@ def test_a_new_connection_is_told_everything_afresh() -> None:
     assert smart_bin.turns(3)[0][0] == "wait"
     smart_bin.state = replace(SHUT, connected=False)
     assert smart_bin.turn(placed=True, after_s=0.25) == []
-    assert smart_bin.line.lamp.pattern is Pattern.OFF
+    assert smart_bin.showing() == "off"
     assert smart_bin.turns(5) == []
     smart_bin.state = SHUT
     assert smart_bin.turns(LASTS_S + 0.5)[0] == ("wait", STANDING_MS)

@@ -24,6 +24,7 @@ from bin_daemon.domain import (
     Outcome,
     Placement,
     Sight,
+    Signal,
 )
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.policy import Policy
@@ -84,6 +85,10 @@ class World:
         """Lids."""
         self.said.append("open")
         self.commands.append(command)
+
+    def signal(self, signal: Signal) -> None:
+        """Lamp."""
+        self.said.append("signal")
 
     def poll(self) -> Sequence[LidReport]:
         """Lids' reports, each once."""

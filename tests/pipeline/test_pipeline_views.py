@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bin_daemon.config import LidSettings, PolicySettings
 from bin_daemon.config.settings import JournalSettings, PlacementSettings
-from bin_daemon.domain import Category, Frame, LidCommand, LidPosition, LidReport, LidsState, LidState, Outcome
+from bin_daemon.domain import Category, Frame, LidCommand, LidPosition, LidReport, LidsState, LidState, Outcome, Signal
 from bin_daemon.events import Journal
 from bin_daemon.events.payloads import EventItem
 from bin_daemon.model.architecture import ArchitectureInfo
@@ -40,6 +40,9 @@ class Lids:
         """Note it; the report follows."""
         self.commands.append(command)
         self._ended.append(LidReport(command.action_id, Outcome.CLOSED))
+
+    def signal(self, signal: Signal) -> None:
+        """No lamp here."""
 
     def poll(self) -> Sequence[LidReport]:
         """Each report once."""

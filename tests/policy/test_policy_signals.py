@@ -110,7 +110,7 @@ def test_the_sites_choice_counts_and_the_rest_keeps_its_default() -> None:
         lamp = Lamp(signals, FULL, clock=lambda: 5.0)
         lamp.decided(Decision(reason.value, "", None))
         signal = lamp.due(Mode.AUTO, Sight.OK, lids)
-        return signal and (signal.pattern.value, signal.duration_ms)
+        return (signal.pattern.value, signal.duration_ms) if signal else None
 
     assert shown(Reason.PAUSED) is None
     assert shown(Reason.DIVERTED) == ("unsure", 9000)
