@@ -10,7 +10,6 @@ the error register, one for each channel, and the commands that are due.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -21,12 +20,14 @@ import structlog
 
 from bin_daemon.domain import LidPosition, LidReport, LidsState, LidState, Outcome
 from bin_daemon.errors import ConfigError, DeviceError
+from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.ledger import Ledger
-from bin_daemon.lids.maestro_bytes import INPUT_MAX, SCRIPT_ERRORS, Dialect, names
-from bin_daemon.lids.maestro_core import CAPABILITIES, MaestroCore
+from bin_daemon.lids.maestro_bytes import Dialect
+from bin_daemon.lids.maestro_core import CAPABILITIES
 from bin_daemon.lids.maestro_line import MaestroLine
 from bin_daemon.lids.maestro_proof import prove
-from bin_daemon.lids.maestro_servo import AT_REST, Servo, servo
+from bin_daemon.lids.maestro_servo import servo
+from bin_daemon.lids.maestro_session import MaestroSession
 from bin_daemon.lids.port import check_url, opened
 from bin_daemon.lids.snapshot import ControllerInfo
 
@@ -40,8 +41,6 @@ REST_TURN_S = 0.2
 """Between two looks while nothing moves: feeds the Maestro's time-out, whose least is 0.5 s, and sees the stop switch."""
 MOVING_TURN_S = 0.02
 """While something moves: one servo frame."""
-STOP_INPUT_MIN = 768
-"""Of 1023: below this the stop switch counts as open, and so does a broken wire."""
 SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
 """Where a close would change nothing."""
 
@@ -65,9 +64,7 @@ class MaestroLids:
         self._stop_waiting = threading.Event()
         self._ledger = Ledger()
         self._reports: deque[LidReport] = deque()
-        self._line: MaestroLine | None = None
-        self._core: MaestroCore | None = None
-        self._servos: list[Servo] = []
+        self._session: MaestroSession | None = None
         self._broken: DeviceError | None = None
         self._hello: ControllerInfo | None = None
         self._line_errors: dict[str, int] = {}
@@ -93,6 +90,11 @@ class MaestroLids:
         """Errors that the Maestro reported since the port was opened, by name."""
         return self._line_errors
 
+    @property
+    def details(self) -> dict[int, LidDetail]:
+        """The pulses that the config names; a Maestro measures nothing."""
+        return {n: lid_detail(None, x, "the config; a Maestro stores none") for n, x in self._calibration.items()}
+
     def poll(self) -> Sequence[LidReport]:
         """Reports since the last call, oldest first; returns at once."""
         return [self._reports.popleft() for _ in range(len(self._reports))]
@@ -101,10 +103,10 @@ class MaestroLids:
         """Take one command; returns when it waits for its turn or was refused. Never raises; `poll` reports."""
         with self._changed:
             self._ledger.begin(command, self._clock())
-            if self._core is None:
-                self._ledger.ended(command.action_id, Outcome.NO_REPLY, "NOT_CONNECTED")
+            if self._session:
+                self._session.core.ask_open(command, self._clock())
             else:
-                self._core.ask_open(command, self._clock())
+                self._ledger.ended(command.action_id, Outcome.NO_REPLY, "NOT_CONNECTED")
             self._act()
 
     def signal(self, signal: Signal) -> None:
@@ -113,20 +115,20 @@ class MaestroLids:
     def close(self, lid: int) -> bool:
         """Shut one lid now; any thread. True when the Maestro was told and reports no error."""
         with self._changed:
-            taken = self._core is not None and self._core.ask_close(lid, self._clock())
+            taken = self._session is not None and self._session.core.ask_close(lid, self._clock())
             return self._act() and taken
 
     def stop(self, *, latch: bool = False) -> bool:
         """Take the pulses of every motion away now; any thread. With ``latch`` nothing moves until `clear_stop`."""
         with self._changed:
-            if self._core is not None:
-                self._core.halt(self._clock(), "STOPPED", latch=latch)
+            if self._session:
+                self._session.core.halt(self._clock(), "STOPPED", latch=latch)
             return self._act()
 
     def clear_stop(self) -> bool:
         """Clear a latched stop and latched faults; moves nothing. False while the stop switch is pressed."""
         with self._changed:
-            cleared = self._core is not None and self._core.clear(self._clock())
+            cleared = self._session is not None and self._session.core.clear(self._clock())
             self._publish()
             return cleared
 
@@ -152,7 +154,7 @@ class MaestroLids:
             line = MaestroLine(port, self._settings.port, Dialect(maestro.device, maestro.crc))
             servos = [servo(n, maestro.channels[n - 1], x) for n, x in self._calibration.items()]
             prove(line, servos, maestro.timeout_s, clock=self._clock, wait=self._wait)
-            self._begin(line, servos)
+            self._begin(MaestroSession(line, servos, self._ledger, maestro.stop_channel, clock=self._clock))
             try:
                 yield self._step
             finally:
@@ -162,10 +164,9 @@ class MaestroLids:
         if self._stop_waiting.wait(seconds):
             raise DeviceError(f"{self._settings.port}: not proved, for the daemon ends", hint="start the daemon again")
 
-    def _begin(self, line: MaestroLine, servos: list[Servo]) -> None:
+    def _begin(self, session: MaestroSession) -> None:
         with self._changed:
-            self._line, self._servos, self._broken = line, servos, None
-            self._core = MaestroCore(servos, self._ledger, self._clock())
+            self._session, self._broken = session, None
             self._hello = self._info()
             self._publish()
         self._log.info(
@@ -174,22 +175,19 @@ class MaestroLids:
 
     def _end(self) -> None:
         with self._changed:
-            if self._line and self._core and not self._core.stopped:
-                with contextlib.suppress(DeviceError):  # the time-out does it anyhow, a little later
-                    for one in self._servos:
-                        if one.phase not in AT_REST:
-                            self._line.set_target(one.channel, one.closed_q)
-            self._line = self._core = None
+            if self._session:
+                self._session.farewell()
+            self._session = None
             self._ledger.interrupt("LINK_LOST")
             self._publish()
 
     def _step(self) -> None:
         with self._changed:
-            if self._core is None:
+            if self._session is None:
                 raise DeviceError(
                     f"{self._settings.port}: used outside its session", hint="use the step inside `with session()`"
                 )
-            self._changed.wait(REST_TURN_S if self._core.at_rest else MOVING_TURN_S)
+            self._changed.wait(REST_TURN_S if self._session.core.at_rest else MOVING_TURN_S)
             self._act()
             if self._broken:
                 raise self._broken
@@ -197,47 +195,13 @@ class MaestroLids:
     def _act(self) -> bool:
         """One turn; True when the Maestro answered and reports no error. A broken port is the worker's to raise. Mutex held."""
         try:
-            return self._core is not None and self._broken is None and self._turn(self._core)
+            return self._session is not None and self._broken is None and self._session.turn()
         except DeviceError as error:
             self._broken = error
             return False
         finally:
             self._ledger.expire(self._clock())
             self._publish()
-
-    def _turn(self, core: MaestroCore) -> bool:
-        assert self._line is not None  # noqa: S101 - both come and go together
-        line, well = self._line, self._sound(core)
-        seen = {one.lid: line.position(one.channel) for one in self._servos}
-        for order in core.turn(seen, self._stop_pressed(line), self._clock()):
-            line.set_target(order.channel, order.target)
-            if not self._sound(core):
-                return False  # the Maestro has sent all home; the next turn says so again
-            core.sent(order, self._clock())
-        return well
-
-    def _sound(self, core: MaestroCore) -> bool:
-        """Read the error register; with any bit in it the Maestro has sent all channels home."""
-        assert self._line is not None  # noqa: S101 - both come and go together
-        errors = self._line.errors()
-        if not errors:
-            return True
-        self._log.warning("the Maestro reports errors and shuts its lids", errors=names(errors))
-        core.failed(errors, self._clock())
-        if errors & SCRIPT_ERRORS:
-            raise DeviceError(
-                f"{self._settings.port}: a script on the Maestro failed ({', '.join(names(errors & SCRIPT_ERRORS))})",
-                hint="erase the script in the Maestro Control Center",
-            )
-        return False
-
-    def _stop_pressed(self, line: MaestroLine) -> bool:
-        """A channel that is no input, or whose wire is broken, reads as pressed."""
-        channel = self._settings.maestro.stop_channel
-        if channel is None:
-            return False
-        reading = line.position(channel)
-        return not STOP_INPUT_MIN <= reading <= INPUT_MAX
 
     def _info(self) -> ControllerInfo:
         maestro = self._settings.maestro
@@ -247,16 +211,16 @@ class MaestroLids:
             board=0,
             uid="",
             protocol="compact" if maestro.device is None else f"pololu, device {maestro.device}",
-            lids=len(self._servos),
+            lids=len(self._calibration),
             reset_cause="unknown",
             last_action_id=None,
             capabilities=CAPABILITIES if maestro.stop_channel is None else CAPABILITIES | {"estop_sense"},
         )
 
     def _publish(self) -> None:
-        self._state = self._core.state if self._core else self._unknown(self._state)
-        if self._line:
-            self._line_errors = dict(self._line.counts)
+        self._state = self._session.core.state if self._session else self._unknown(self._state)
+        if self._session:
+            self._line_errors = dict(self._session.line.counts)
         self._reports.extend(self._ledger.take())
         self._changed.notify_all()
 

@@ -1,9 +1,9 @@
 """Before a Maestro may open anything it must prove its dead-man: left in silence, it shuts every lid.
 
 Nothing on the serial line tells how a Maestro is set up (its settings belong to the Maestro Control Center), so the only way to
-know is to let it happen, at every start: shut the lids, take their pulses away, be silent, and look whether the serial time-out
-has sent each channel to its closed pulse. "Ignore" and "Off" (4.b) leave a channel without pulses, a time-out that is off (5.a)
-leaves the error register clear.
+know is to let it happen, at every start: shut the lids, see that Go Home leaves them shut, take their pulses away, be silent,
+and look whether the serial time-out has sent each channel to its closed pulse. "Ignore" and "Off" (4.b) leave a channel without
+pulses, a time-out that is off (5.a) leaves the error register clear.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ SILENCE_SLACK_S = 0.2
 """Beyond the time-out: the host's sleep, the line, and the Maestro's own clock."""
 LOOK_S = 0.02
 """One servo frame."""
+CREEP = 1
+"""Lowest speed, 25 us in a second: what a lid does in `HOME_S` nobody sees."""
+HOME_S = 0.1
+"""After Go Home: a channel that leaves its closed pulse has done so by then."""
 CONTROL_CENTER = "in the Maestro Control Center, Channel Settings"
 
 
@@ -48,9 +52,10 @@ def prove(
     for servo in servos:
         line.set_speed(servo.channel, servo.speed)
         line.set_acceleration(servo.channel, 0)
-    line.go_home()
+        line.set_target(servo.channel, servo.closed_q)
     _check_clear(line)
-    _await_home(line, servos, clock, wait)
+    _await_shut(line, servos, clock, wait)
+    _try_home(line, servos, wait)
     for servo in servos:
         line.set_target(servo.channel, OFF)
     _check_clear(line)
@@ -59,6 +64,7 @@ def prove(
     _check_timeout(line, timeout_s)
     for servo in servos:
         _check_home(line, servo, line.position(servo.channel))
+    line.counts.clear()  # what is counted from now on is trouble
 
 
 def _check_clear(line: MaestroLine) -> None:
@@ -71,23 +77,43 @@ def _check_clear(line: MaestroLine) -> None:
         raise DeviceError(f"{line.url}: the Maestro reports {', '.join(names(errors))}", hint=hint)
 
 
-def _await_home(
+def _await_shut(
     line: MaestroLine, servos: Sequence[Servo], clock: Callable[[], float], wait: Callable[[float], None]
 ) -> None:
     """Lids that stood open travel at their own speed. Where a pulse was off, the Maestro jumps: that lid had been shut."""
     end = clock() + max(servo.travel_s for servo in servos) + TRAVEL_SLACK_S
     moved = False
     while True:
+        wait(LOOK_S)
         positions = {servo.lid: line.position(servo.channel) for servo in servos}
         away = [servo for servo in servos if positions[servo.lid] != servo.closed_q]
         if not away:
             break
         if clock() > end:
-            _check_home(line, away[0], positions[away[0].lid])
+            position = positions[away[0].lid]
+            raise DeviceError(
+                f"{line.url}: told to shut, channel {away[0].channel} (lid {away[0].lid}) stays at {position / QUARTERS:g} us",
+                hint=f"{CONTROL_CENTER}, set the mode of channel {away[0].channel} to Servo, and Min and Max so that both "
+                "pulses of its calibration lie between them",
+            )
         moved = True
-        wait(LOOK_S)
-    if moved:
+    if moved:  # the servo may lag behind its pulse
         wait(SETTLE_S)
+
+
+def _try_home(line: MaestroLine, servos: Sequence[Servo], wait: Callable[[float], None]) -> None:
+    """A home that is not shut must not open its lid: the channel creeps toward it (4.b: at its speed), and is called back."""
+    for servo in servos:
+        line.set_speed(servo.channel, CREEP)
+    line.go_home()
+    wait(HOME_S)
+    positions = {servo.lid: line.position(servo.channel) for servo in servos}
+    for servo in servos:
+        line.set_target(servo.channel, servo.closed_q)
+        line.set_speed(servo.channel, servo.speed)
+    for servo in servos:
+        _check_home(line, servo, positions[servo.lid])
+    _check_clear(line)
 
 
 def _check_off(line: MaestroLine, servos: Sequence[Servo]) -> None:
@@ -113,7 +139,7 @@ def _check_timeout(line: MaestroLine, timeout_s: float) -> None:
 def _check_home(line: MaestroLine, servo: Servo, position: int) -> None:
     if position == servo.closed_q:
         return
-    seen = f"goes to {position / QUARTERS:g} us" if position else "sends no pulse"
+    seen = f"goes away from {servo.closed_q / QUARTERS:g} us" if position else "sends no pulse"
     raise DeviceError(
         f"{line.url}: sent home, channel {servo.channel} (lid {servo.lid}) {seen}: a dead host would leave that lid open",
         hint=f'{CONTROL_CENTER}, set "On startup or error" of channel {servo.channel} to "Go to" '

@@ -73,6 +73,20 @@ class Garble:
         return byte ^ (1 << self._rng.randrange(8))
 
 
+class Lose:
+    """Loses a byte with probability ``rate``; ``struck`` counts them."""
+
+    def __init__(self, rng: random.Random, rate: float) -> None:
+        self._rng, self._rate = rng, rate
+        self.struck = 0
+
+    def carry(self, data: bytes, now_s: float) -> bytes:  # noqa: ARG002
+        """What is left."""
+        kept = bytes(byte for byte in data if self._rng.random() >= self._rate)
+        self.struck += len(data) - len(kept)
+        return kept
+
+
 class _FrameFault:
     """Collects whole frames; subclasses say what becomes of each that is ``struck``. An unfinished frame waits for its end."""
 

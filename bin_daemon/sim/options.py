@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from bin_daemon.errors import ConfigError
@@ -14,7 +14,7 @@ from bin_daemon.sim.plant import PlantSettings
 from firmware_protocol.limits import CAL_TRAVEL_MIN_US, PULSE_MAX_US, PULSE_MIN_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +131,41 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 
 
+OptionsT = TypeVar("OptionsT")
+
+
 def parse_url(url: str) -> tuple[str, SimOptions]:
     """World name and options of ``sim://WORLD?key=value``. Raises `ConfigError` naming the key that is wrong."""
+    return parse(url, "sim", SimOptions, BOUNDS)
+
+
+def parse(
+    url: str, scheme: str, options: Callable[..., OptionsT], bounds: Mapping[str, tuple[float, float]]
+) -> tuple[str, OptionsT]:
+    """World name and options of ``scheme://WORLD?key=value``, for a dataclass of numbers. Raises `ConfigError`."""
     parts = urlsplit(url)
     name = parts.netloc + parts.path
-    if parts.scheme.lower() != "sim" or not name or parts.fragment:
+    if parts.scheme.lower() != scheme or not name or parts.fragment:
         raise ConfigError(
-            f"controller port {url!r} is no simulator URL", hint="write sim://WORLD?key=value, as in sim://bin?jam=2"
+            f"controller port {url!r} is no simulator URL",
+            hint=f"write {scheme}://WORLD?key=value, as in {scheme}://bin?jam=2",
         )
+    defaults = options()
     pairs = parse_qsl(parts.query, keep_blank_values=True)
-    chosen = dict(_checked(url, key, text) for key, text in pairs)
+    chosen = dict(_checked(url, key, text, bounds, defaults) for key, text in pairs)
     try:
-        return name, SimOptions(**chosen)
+        return name, options(**chosen)
     except ConfigError as error:
         raise ConfigError(f"controller port {url!r}: {error}", hint=error.hint) from error
 
 
-def _checked(url: str, key: str, text: str) -> tuple[str, Any]:
-    if key not in BOUNDS:
-        raise ConfigError(f"controller port {url!r}: unknown parameter {key!r}", hint=f"known are: {', '.join(BOUNDS)}")
-    kind = _KINDS[key]
-    low, high = BOUNDS[key]
+def _checked(
+    url: str, key: str, text: str, bounds: Mapping[str, tuple[float, float]], defaults: object
+) -> tuple[str, Any]:
+    if key not in bounds:
+        raise ConfigError(f"controller port {url!r}: unknown parameter {key!r}", hint=f"known are: {', '.join(bounds)}")
+    kind = type(getattr(defaults, key))
+    low, high = bounds[key]
     try:
         value = kind(text)
     except ValueError:
@@ -162,6 +176,3 @@ def _checked(url: str, key: str, text: str) -> tuple[str, Any]:
             f"controller port {url!r}: {key}={text!r} will not do", hint=f"give {key} {wanted} from {low} to {high}"
         )
     return key, value
-
-
-_KINDS = {field.name: float if isinstance(field.default, float) else int for field in fields(SimOptions)}
