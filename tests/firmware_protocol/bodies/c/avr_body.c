@@ -362,7 +362,7 @@ static void run_until(avr_cycle_count_t end) {
     }
     avr_cycle_timer_register(avr, end - avr->cycle, end_of_step, NULL);
     while (avr->cycle < end) {
-        if (in_bootloader) { /* none is loaded: it waits there */
+        if (in_bootloader) { /* it waits there */
             avr->cycle = end;
         } else if (run_one() && avr->cycle < end) {
             avr_cycle_timer_register(avr, end - avr->cycle, end_of_step, NULL);
@@ -427,8 +427,9 @@ static void store(const struct request *request) {
     }
 }
 
+static const uint8_t for_ever[] = {0xFF, 0xCF}; /* rjmp .-2 */
+
 static void hang(void) {
-    static const uint8_t for_ever[] = {0xFF, 0xCF}; /* rjmp .-2 */
     memcpy(avr->flash + HANG_AT, for_ever, sizeof for_ever);
     avr->pc = HANG_AT;
     avr->state = cpu_Running;
@@ -488,6 +489,7 @@ int main(int argc, char **argv) {
     }
     firmware.frequency = CYCLES_PER_US * 1000000;
     avr_load_firmware(avr, &firmware);
+    memcpy(avr->flash + BOOTLOADER_AT, for_ever, sizeof for_ever); /* the image says it has a bootloader only where one is */
     avr->frequency = CYCLES_PER_US * 1000000;
     avr->sleep = sleep_no_longer;
     connect_all();
