@@ -224,31 +224,31 @@ class PythonEnd:
     now_ms: int
 
     def do(self, op: Op) -> bytes:
-        """Let it happen; the record of what came out."""
+        """Let it happen; the record of what came out (sensors only wait to be asked: no record)."""
         if isinstance(op, Tick):
             self.now_ms = (self.now_ms + op.ms) % TICKS
             self.controller.tick(self.now_ms)
         elif isinstance(op, Rx):
             self.controller.receive(op.data, self.now_ms)
-        elif isinstance(op, LidIn):
-            if op.lid < len(self.board.lids):
-                self.board.lids[op.lid] = op
-            return b""
-        elif isinstance(op, BinIn):
-            self.board.bin = op
-            return b""
         elif isinstance(op, Boot):
             self._boot(op)
         elif isinstance(op, Reset):
             self.controller.reset(m.ResetCause(op.cause), self.now_ms)
-        elif isinstance(op, Stored):
-            if op.lid < len(self.board.lids):
-                self.board.eeprom[op.lid] = op.cal
-            return b""
-        elif isinstance(op, Damage):
-            self.controller.survivor.crc ^= 1 << op.bit
+        else:
+            self._set(op)
             return b""
         return self._record()
+
+    def _set(self, op: Op) -> None:
+        board = self.board
+        if isinstance(op, LidIn) and op.lid < len(board.lids):
+            board.lids[op.lid] = op
+        elif isinstance(op, BinIn):
+            board.bin = op
+        elif isinstance(op, Stored) and op.lid < len(board.lids):
+            board.eeprom[op.lid] = op.cal
+        elif isinstance(op, Damage):
+            self.controller.survivor.crc ^= 1 << op.bit
 
     def _boot(self, op: Boot) -> None:
         self.now_ms = op.now_ms
