@@ -319,7 +319,8 @@ class MaestroSettings(Section):
         2.0,
         ge=0.5,
         le=3.0,
-        description="Serial Settings, Timeout, seconds: a silent host leaves shut lids. Checked at every start, which takes as long.",
+        description="Timeout of the Serial Settings, seconds: a silent host leaves shut lids. Seen at work at every start, which "
+        "takes as long.",
     )
     device: Annotated[int, Field(ge=0, le=127)] | None = Field(
         None,
@@ -328,8 +329,8 @@ class MaestroSettings(Section):
     crc: bool = Field(False, description="Serial Settings, Enable CRC: for a serial line; USB has a CRC of its own.")
     stop_channel: MaestroChannel | None = Field(
         None,
-        description="Channel, mode Input, of the stop switch: 5 V through its opening contact, pulled down; no voltage is a stop. "
-        "Left out: no switch.",
+        description="Channel (mode Input) of the stop switch: 5 V through its opening contact, pulled down, so that a broken wire "
+        "is a stop. Left out: no switch.",
     )
 
 
@@ -338,8 +339,8 @@ class ControllerSettings(Section):
 
     kind: Literal["smartbin", "maestro"] = Field(
         "smartbin",
-        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and sees no jam and no "
-        "finger; its lids need [calibration.N] tables.",
+        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and feels neither jam "
+        "nor finger; its lids need [calibration.N] tables.",
     )
     port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
     baud: int = Field(115200, ge=9600, le=1_000_000, description="Line speed; the firmware is built for 115200.")
