@@ -152,9 +152,9 @@ def test_an_input_reads_and_does_not_move() -> None:
 
 
 def test_random_bytes_never_break_the_board() -> None:
-    """200 000 random bytes: no exception, targets stay within Min and Max or off, and a good packet is obeyed right after."""
+    """30 000 random bytes: no exception, targets stay within Min and Max or off, and a good packet is obeyed right after."""
     rng, maestro = random.Random(4), board()
-    for _ in range(2000):
+    for _ in range(300):
         maestro.receive(rng.randbytes(100), 0.0)
         assert all(x.target == 0 or x.low <= x.target <= x.high for x in maestro.channels)
     maestro.receive(b"\xa1\xa1" + COMPACT.valued(Command.SET_TARGET, 2, 5000), 0.0)
