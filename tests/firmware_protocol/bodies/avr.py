@@ -13,7 +13,7 @@ from tests.firmware_protocol.bodies.lockstep import LockstepBody
 
 MEGA_CAPS = Caps.LIMIT_SWITCHES | Caps.CURRENT_SENSE | Caps.ULTRASONIC_FILL | Caps.PINCH | Caps.ESTOP_SENSE
 MEGA_CAPS |= Caps.SUPPLY_SENSE | Caps.BOOTLOADER | Caps.INDICATOR
-EEPROM_BYTES = 4096
+EEPROM_BYTES = 4095  # simavr refuses the last one
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Work:
 
     longest_cycles: int
     cycles: int
+    stack_bytes: int
+    """The most that the stack has held since the reset."""
 
 
 class AvrBody(LockstepBody):
@@ -31,6 +33,8 @@ class AvrBody(LockstepBody):
     can = ALL_NEEDS - {"no_time", "blind", "fitting", "clock", "shown"}
     answer_ms = 15
     """A HELLO_ACK is 3.5 ms of bytes, and telemetry and events may be on the line before it."""
+    boot_ms = 140
+    """The very first start also chooses the board's id and stores it."""
 
     def __init__(self, program: Path, image: Path) -> None:
         super().__init__([str(program), str(image)], Fitting())
@@ -57,10 +61,10 @@ class AvrBody(LockstepBody):
         self.step(0)
         return self._work
 
-    _work = Work(0, 0)
+    _work = Work(0, 0, 0)
 
     def _note(self, tag: str, t_ms: float, body: bytes) -> None:
         if tag == "W":
-            self._work = Work(*struct.unpack("<IQ", body))
+            self._work = Work(*struct.unpack("<IQH", body))
         else:
             super()._note(tag, t_ms, body)

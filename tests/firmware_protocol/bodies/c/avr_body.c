@@ -32,6 +32,7 @@ enum {
     MCUSR_AT = 0x54,
     BOOTLOADER_AT = 0x3E000,
     HANG_AT = 0x3D000,          /* erased flash */
+    STACK_PAINT = 0xC5,
     STUCK = 0x7FFFFFFF
 };
 
@@ -111,16 +112,20 @@ static void drive(struct pin pin, bool level) {
     avr_raise_irq(pin_irq(pin), level);
 }
 
-static void measure(uint8_t channel, uint32_t mv) {
-    avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_ADC_GETIRQ, ADC_IRQ_ADC0 + channel), mv);
+/* A voltage in uV reads as the chip reads it, 1024 steps to AVcc; simavr takes mV and knows 1023. */
+static void measure(uint8_t channel, uint64_t uv) {
+    uint64_t avcc = avr->avcc ? avr->avcc : 1;
+    uint64_t step = uv * ADC_STEPS / (avcc * 1000);
+    uint64_t mv = step >= ADC_STEPS ? avcc : (step * avcc + ADC_STEPS - 2) / (ADC_STEPS - 1);
+    avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_ADC_GETIRQ, ADC_IRQ_ADC0 + channel), (uint32_t)mv);
 }
 
-static uint32_t current_sensor_mv(uint16_t current_ma) {
+static uint64_t current_sensor_uv(uint16_t current_ma) {
+    uint64_t avcc_uv = avr->avcc * 1000ull;
     if (current_ma == 0xFFFF) {
-        return avr->avcc; /* cut wire: the pull-up */
+        return avcc_uv; /* cut wire: the pull-up */
     }
-    uint32_t half = avr->avcc / 2, swing = current_ma * CURRENT_MV_PER_A_AT_5V / 1000u * avr->avcc / 5000u;
-    return half + swing;
+    return avcc_uv / 2 + current_ma * (uint64_t)CURRENT_MV_PER_A_AT_5V * avr->avcc / 5000;
 }
 
 static void apply_inputs(void) {
@@ -129,14 +134,14 @@ static void apply_inputs(void) {
         drive(shut[lid], !(inputs.lids[lid].limits & 1));
         drive(open_[lid], !(inputs.lids[lid].limits & 2));
         drive(pinch[lid], inputs.pinch >> lid & 1);
-        measure(adc_current[lid], current_sensor_mv(inputs.lids[lid].current_ma));
+        measure(adc_current[lid], current_sensor_uv(inputs.lids[lid].current_ma));
         if (inputs.lids[lid].fill_mm == 0xFFFF) {
             drive(echo[lid], true); /* no sensor: the pull-up */
         }
     }
     drive(estop, inputs.stop);
-    measure(ADC_VSERVO, inputs.vservo_mv == 0xFFFF ? 0 : inputs.vservo_mv / VSERVO_DIVIDER);
-    measure(ADC_NOISE, noise % 5000u);
+    measure(ADC_VSERVO, inputs.vservo_mv == 0xFFFF ? 0 : inputs.vservo_mv * 1000ull / VSERVO_DIVIDER);
+    measure(ADC_NOISE, noise % 5000u * 1000ull);
 }
 
 /* ---- ultrasound ---------------------------------------------------------------------------------------------------------- */
@@ -435,11 +440,25 @@ static void hang(void) {
     avr->state = cpu_Running;
 }
 
+/* How far down the stack has been: the image paints its RAM at the start, and the longest run of paint ends there. */
+static uint16_t deepest_stack(void) {
+    uint16_t run = 0, longest = 0, end = 0;
+    for (uint32_t at = EXTENDED_IO_END; at <= avr->ramend; at++) {
+        run = avr->data[at] == STACK_PAINT ? (uint16_t)(run + 1) : 0;
+        if (run > longest) {
+            longest = run;
+            end = (uint16_t)at;
+        }
+    }
+    return (uint16_t)(avr->ramend - end);
+}
+
 static void tell_work(void) {
-    uint8_t body[12];
+    uint8_t body[14];
     write_u32(body, (uint32_t)work.longest);
     write_u32(body + 4, (uint32_t)work.total);
     write_u32(body + 8, (uint32_t)(work.total >> 32));
+    write_u16(body + 12, deepest_stack());
     lockstep_put(TAG_WORK, now_us(), body, sizeof body);
     work.longest = work.total = 0;
 }

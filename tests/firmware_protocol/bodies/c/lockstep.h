@@ -30,7 +30,7 @@ enum {
     TAG_LAMPS = 'G',   /* lamp and buzzer pins u8, bit n as pins.h names them */
     TAG_RESTART = 'B', /* bootloader u8 */
     TAG_RESET = 'R',   /* cause u8: the controller has reset itself */
-    TAG_WORK = 'W'     /* CPU cycles: of the longest tick u32, of all ticks u64 */
+    TAG_WORK = 'W'     /* CPU cycles: of the longest tick u32, of all ticks u64; deepest stack, bytes u16 */
 };
 enum { LIDS = 16 };
 
