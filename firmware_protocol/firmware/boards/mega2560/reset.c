@@ -47,6 +47,13 @@ void reset_early(void)
     start_early(); /* the stack and the zero register are set up before .init3 */
 }
 
+/* An interrupt that nobody asked for: avr-libc would begin the program anew with the chip as it stands. The watchdog does it cleanly. */
+ISR(BADISR_vect)
+{
+    for (;;)
+        ;
+}
+
 /* A bootloader may have cleared the flags (stk500v2 does; optiboot hands them on in r2, which others leave as it was, so that it
  * cannot be trusted). Then the memory decides: what has survived was no power-on. */
 uint8_t reset_cause(void)
