@@ -12,28 +12,42 @@ from bin_daemon.domain import FillChange, LidPosition, LidsState, LidState, Stop
 SAMPLES = 64
 """Of one level under doubt; the median of the last ones is what is told."""
 ROUNDING = 1e-9
+CHATTER_S = 1.0
+"""A loose wire must not fill outbox and disk."""
 
 
 class StopWatch:
-    """Every press of the mushroom switch, its release and the end of the stop, each once and in this order."""
+    """Every press of the mushroom switch, its release and the end of the stop, each once and in this order.
+
+    A switch whose contact chatters is one that is pressed: it counts as released when it has been so for `CHATTER_S`.
+    """
 
     def __init__(self) -> None:
-        self._before = LidsState(connected=False)
+        self.pressed = False
+        """The switch, without its chatter."""
+        self._presses = 0
+        self._stopped = False
+        self._released_t_s: float | None = None
 
-    def update(self, lids: LidsState) -> Iterator[StopEdge]:
+    def update(self, lids: LidsState, now_s: float) -> Iterator[StopEdge]:
         """What has happened since the last call. While nothing is connected, nothing is known to have happened."""
         if not lids.connected:
             return
-        before, self._before = self._before, lids
-        pressed_again = lids.stop_presses > before.stop_presses or (lids.stop_pressed and not before.stop_pressed)
-        if pressed_again:
-            yield StopEdge.PRESSED
-        if not lids.stop_pressed and (before.stop_pressed or pressed_again):
-            yield StopEdge.RELEASED
-        if lids.stopped and not (before.stopped or pressed_again):
+        if lids.stop_pressed or lids.stop_presses > self._presses:  # a short press shows in the count alone
+            self._presses, self._released_t_s, self._stopped = lids.stop_presses, None, True
+            if not self.pressed:
+                self.pressed = True
+                yield StopEdge.PRESSED
+        if self.pressed and not lids.stop_pressed:
+            self._released_t_s = now_s if self._released_t_s is None else self._released_t_s
+            if not lids.stopped or now_s - self._released_t_s >= CHATTER_S:
+                self.pressed = False
+                yield StopEdge.RELEASED
+        if lids.stopped and not self._stopped:
             yield StopEdge.LATCHED
-        if (before.stopped or pressed_again) and not lids.stopped:
+        if self._stopped and not lids.stopped:
             yield StopEdge.CLEARED
+        self._stopped = lids.stopped
 
 
 class FillWatch:

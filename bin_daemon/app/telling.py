@@ -73,9 +73,10 @@ class Telling:
     def update_changes(self) -> None:
         """Tell what happened to the stop and to the compartments since the last turn."""
         lids, journal = self._parts.lids.state, self._parts.journal
-        for edge in self._stop.update(lids):
+        now_s = self._clock()
+        for edge in self._stop.update(lids, now_s):
             journal.tell_stop(edge)
-        for change in self._fill.update(lids, self._clock()):
+        for change in self._fill.update(lids, now_s):
             journal.tell_fill(change)
 
     @property
@@ -107,7 +108,7 @@ class Telling:
             "tray": self._parts.detector.state.value,
             "controller": lids.connected,
             "stopped": lids.stopped,
-            "stop_pressed": lids.stop_pressed,
+            "stop_pressed": self._stop.pressed,
             "lids": [
                 {
                     "lid": x.lid,

@@ -278,7 +278,7 @@ class SerialLids:
             return
         (signal, asked_t_s), self._waiting = self._waiting, None
         if now - asked_t_s <= SIGNAL_FRESH_S and INDICATOR in self._state.capabilities:
-            session.send(Indicate(Pattern[signal.pattern.name], signal.duration_ms), now)
+            session.send(Indicate(Pattern[signal.pattern.name], min(max(signal.duration_ms, 0), 0xFFFF)), now)
 
     def _check_calibration(self, now: float) -> None:
         """Compare the controller's calibration with the config's while nothing else is on the line and every lid is shut."""

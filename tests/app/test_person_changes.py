@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bin_daemon.app.changes import FillWatch, StopWatch
+from bin_daemon.app.changes import CHATTER_S, FillWatch, StopWatch
 from bin_daemon.config import FillSettings, LidSettings
 from bin_daemon.domain import Category, FillChange, LidPosition, LidsState, LidState, StopEdge
 
@@ -26,14 +26,16 @@ LIDS = (LidSettings(lid=1, category=Category.KITCHEN),)
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
-        ([FREE, PRESSED, PRESSED, LATCHED, LATCHED, replace(FREE, stop_presses=1)], [P, R, C]),
-        ([FREE, LATCHED], [P, R]),  # pressed and released between two turns
+        ([FREE, PRESSED, PRESSED, LATCHED, LATCHED, LATCHED, replace(FREE, stop_presses=1)], [P, R, C]),
+        ([FREE, PRESSED, LATCHED, replace(FREE, stop_presses=1)], [P, R, C]),  # cleared at once
+        ([FREE, LATCHED, LATCHED, LATCHED], [P, R]),  # pressed and released between two turns
         ([FREE, replace(FREE, stop_presses=1)], [P, R, C]),  # and cleared as well
         ([PRESSED], [P]),  # pressed before we came
         ([replace(FREE, stopped=True), FREE], [L, C]),  # latched by command, or before we came
         ([PRESSED, GONE, PRESSED], [P]),
         ([PRESSED, GONE, replace(FREE, stop_presses=1)], [P, R, C]),
-        ([PRESSED, LATCHED, replace(PRESSED, stop_presses=2)], [P, R, P]),
+        ([PRESSED, LATCHED, LATCHED, LATCHED, replace(PRESSED, stop_presses=2)], [P, R, P]),
+        ([PRESSED, LATCHED, replace(PRESSED, stop_presses=2)], [P]),
         ([FREE, replace(FREE, stopped=True, stop_pressed=True)], [P]),  # a controller that counts no presses
         ([GONE, GONE, FREE], []),
     ],
@@ -41,7 +43,21 @@ LIDS = (LidSettings(lid=1, category=Category.KITCHEN),)
 def test_each_press_and_release_and_end_is_told_once(seen: list[LidsState], told: list[StopEdge]) -> None:
     """In this order, whatever falls between two looks; nothing is made up while the controller is away."""
     watch = StopWatch()
-    assert [edge for lids in seen for edge in watch.update(lids)] == told
+    assert [edge for n, lids in enumerate(seen) for edge in watch.update(lids, n * 0.6)] == told
+
+
+def test_a_switch_that_chatters_is_pressed() -> None:
+    """A loose wire, ten times a second for an hour: pressed once, and released once when it has come to rest."""
+    watch, told = StopWatch(), list[StopEdge]()
+    for turn in range(36_000):
+        presses = 1 + turn // 2
+        lids = replace(PRESSED if turn % 2 == 0 else LATCHED, stop_presses=presses)
+        told += watch.update(lids, turn * 0.1)
+        assert watch.pressed
+    told += watch.update(replace(LATCHED, stop_presses=18_000), 3600.0)
+    assert told == [P]
+    told += watch.update(replace(LATCHED, stop_presses=18_000), 3600.0 + CHATTER_S)
+    assert told == [P, R]
 
 
 class Compartment:
