@@ -12,6 +12,7 @@ from bin_daemon.cli.config import config_app
 from bin_daemon.cli.demo import demo
 from bin_daemon.cli.evaluate import evaluate
 from bin_daemon.cli.firmware import firmware_app
+from bin_daemon.cli.lid import lid_app
 from bin_daemon.cli.model import model_app
 from bin_daemon.cli.run import run
 from bin_daemon.cli.simulate import simulate_controller
@@ -48,6 +49,7 @@ def _root(
 ON_THE_BIN, WORKSHOP = "On the bin", "Workshop"
 app.command(rich_help_panel=ON_THE_BIN)(run)
 app.command(rich_help_panel=ON_THE_BIN)(status)
+app.add_typer(lid_app, name="lid", rich_help_panel=ON_THE_BIN)
 app.add_typer(config_app, name="config", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.add_typer(model_app, name="model", rich_help_panel=ON_THE_BIN)

@@ -83,6 +83,8 @@ class LidCalibration:
         self._link, self._clock = link, clock
         self._watch = LidWatch(lid, clock)
         self._kept_t_s = self._touched_t_s = clock()
+        self.on_run: Callable[[], None] = lambda: None
+        """Called whenever time has passed: for whoever shows the readings."""
         self.target_us = 0
         """The last pulse ordered."""
         link.on_event = self._watch.hear
@@ -129,6 +131,7 @@ class LidCalibration:
         self._link.pump(for_s)
         if self._clock() - self._watch.heard_t_s > lim.HOST_SILENCE_MS / 1000:
             self._watch.over(ENDINGS["silent"])
+        self.on_run()
 
     def touch(self) -> None:
         """A person did something: somebody is there."""

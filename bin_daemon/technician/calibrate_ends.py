@@ -142,16 +142,26 @@ class EndSearch:
             if not steps.step(direction * FINE_US) or steps.strains:
                 raise steps.held_up()
         edge_us = cal.target_us
-        while abs(cal.target_us - edge_us) < BEYOND_US and steps.step(direction * FINE_US):
-            if steps.strains:
-                steps.step(-direction * BACK_US)
-                break
+        self._go_beyond(edge_us, direction)
         here_us = cal.mark_open() if switch == Limits.OPEN else cal.mark_closed()
         self.reasons.append(
             f"{_end(switch)}: {here_us} us. Its switch closes at {edge_us} us; {abs(here_us - edge_us)} us more, so that "
             "it still does when the hinge is cold."
         )
         steps.tell(f"The {_end(switch)} switch closes at {edge_us} us.")
+
+    def _go_beyond(self, edge_us: int, direction: int) -> None:
+        """A little further, unless the servo strains there: then back to where the switch had just closed."""
+        cal, steps = self._cal, self._steps
+        while abs(cal.target_us - edge_us) < BEYOND_US and steps.step(direction * FINE_US, may_stall=True):
+            if steps.strains:
+                break
+        else:
+            if cal.active:
+                return
+        if not cal.active:
+            steps.begin_again()
+        steps.to(edge_us)
 
     # ---- by current -------------------------------------------------------------------------------------------------
 

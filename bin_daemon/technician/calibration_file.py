@@ -89,7 +89,7 @@ def _with_table(file: Path, old: str, lid: int, values: dict[str, Any], before: 
         table = calibration[str(lid)]
         for name, value in values.items():
             item = tomlkit.item(value)
-            if name in before and not isinstance(table, InlineTable):
+            if before.get(name, value) != value and not isinstance(table, InlineTable):
                 item.comment(f"before: {before[name]}")
             table[name] = item
         text = tomlkit.dumps(document)
