@@ -23,11 +23,10 @@ from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.ledger import Ledger
 from bin_daemon.lids.maestro_bytes import Dialect
-from bin_daemon.lids.maestro_core import CAPABILITIES
 from bin_daemon.lids.maestro_line import MaestroLine
 from bin_daemon.lids.maestro_proof import prove
 from bin_daemon.lids.maestro_servo import servo
-from bin_daemon.lids.maestro_session import MaestroSession
+from bin_daemon.lids.maestro_session import MaestroSession, capabilities
 from bin_daemon.lids.port import check_url, opened
 from bin_daemon.lids.snapshot import ControllerInfo
 
@@ -214,7 +213,7 @@ class MaestroLids:
             lids=len(self._calibration),
             reset_cause="unknown",
             last_action_id=None,
-            capabilities=CAPABILITIES if maestro.stop_channel is None else CAPABILITIES | {"estop_sense"},
+            capabilities=capabilities(maestro.stop_channel),
         )
 
     def _publish(self) -> None:
@@ -227,7 +226,7 @@ class MaestroLids:
     def _unknown(self, before: LidsState) -> LidsState:
         ended = {n: x.closed_t_s for n, x in before.lids.items()}
         lids = {n: LidState(n, LidPosition.UNKNOWN, None, ended.get(n)) for n in self._calibration}
-        return LidsState(connected=False, lids=lids, capabilities=CAPABILITIES)
+        return LidsState(connected=False, lids=lids, capabilities=capabilities(self._settings.maestro.stop_channel))
 
 
 def _calibrated(lid: int, calibration: Mapping[int, CalibrationSettings]) -> CalibrationSettings:

@@ -30,14 +30,15 @@ HALTED_HOLD_S = lim.HALTED_HOLD_MS / 1000
 OPENS_WINDOW_S = lim.OPENS_WINDOW_MS / 1000
 DETACH_S = 1.0
 """A shut lid's pulses go on for so long: longer than with limit switches, for its servo may lag behind."""
-CAPABILITIES = frozenset({"unconfirmed"})
-"""Nothing is measured and nothing acknowledged."""
 
 
 class MaestroCore:
     """Not thread-safe: its owner holds the mutex. Begins with all lids shut and their pulses on, as the owner has just proved."""
 
-    def __init__(self, servos: Sequence[Servo], ledger: Ledger, now_s: float) -> None:
+    def __init__(
+        self, servos: Sequence[Servo], ledger: Ledger, now_s: float, capabilities: frozenset[str] = frozenset()
+    ) -> None:
+        self._capabilities = capabilities
         self._servos = {servo.lid: servo for servo in servos}
         self._ledger = ledger
         self._opens: deque[float] = deque(maxlen=lim.OPENS_MAX)
@@ -52,7 +53,7 @@ class MaestroCore:
         """All lids at this moment, as far as their pulses tell."""
         lids = {n: LidState(n, POSITIONS[x.phase], None, x.ended_s) for n, x in self._servos.items()}
         return LidsState(
-            connected=True, lids=lids, stopped=self.stopped, stop_pressed=self._pressed, capabilities=CAPABILITIES
+            connected=True, lids=lids, stopped=self.stopped, stop_pressed=self._pressed, capabilities=self._capabilities
         )
 
     @property

@@ -23,6 +23,11 @@ STOP_INPUT_MIN = 768
 """Of 1023: below this the stop switch counts as open, and so does a broken wire."""
 
 
+def capabilities(stop_channel: int | None) -> frozenset[str]:
+    """Nothing is measured and nothing acknowledged."""
+    return frozenset({"unconfirmed"} if stop_channel is None else {"unconfirmed", "estop_sense"})
+
+
 class MaestroSession:
     """Not thread-safe: its owner holds the mutex."""
 
@@ -36,7 +41,7 @@ class MaestroSession:
         clock: Callable[[], float],
     ) -> None:
         self.line = line
-        self.core = MaestroCore(servos, ledger, clock())
+        self.core = MaestroCore(servos, ledger, clock(), capabilities(stop_channel))
         self._servos = servos
         self._stop_channel = stop_channel
         self._clock = clock
