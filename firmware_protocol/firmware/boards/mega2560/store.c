@@ -17,7 +17,11 @@
 #define SLOTS 2u
 #define UID_AT 16u /* not at address 0: the byte that a failing supply hurts first */
 #define CALS_AT 32u
+#define USED (CALS_AT + BOARD_LIDS * SLOTS * SLOT)
 #define TRIES 3u
+
+/* Only says to the linker how much there is; its values are those of a new chip and not part of the image. */
+static uint8_t memory[USED] EEMEM = {[0 ... USED - 1u] = WIPED};
 
 struct stored {
     uint8_t slot, sequence;
@@ -33,11 +37,6 @@ static struct {
     uint8_t tries;
     bool under_way;
 } job;
-
-static void *place(uint16_t address)
-{
-    return (void *)(uintptr_t)address;
-}
 
 static uint16_t address_of(uint8_t lid, uint8_t slot)
 {
@@ -57,7 +56,7 @@ static void put_u16(uint8_t *bytes, uint16_t value)
 
 static bool read_record(uint8_t lid, uint8_t slot, uint8_t bytes[RECORD])
 {
-    eeprom_read_block(bytes, place(address_of(lid, slot)), RECORD);
+    eeprom_read_block(bytes, memory + address_of(lid, slot), RECORD);
     return bytes[0] == CAL_VERSION && u16_at(bytes + CRC_AT) == frame_crc(bytes, CRC_AT);
 }
 
@@ -126,12 +125,12 @@ static void step_job(void)
 {
     const uint8_t index = job.at < RECORD ? job.at : 0;
     const uint8_t byte = job.at == 0 ? WIPED : job.bytes[index];
-    uint8_t *const target = place(job.address + index);
+    uint8_t *const target = memory + job.address + index;
 
     if (job.at > RECORD) { /* all written: does it read so? */
         uint8_t bytes[RECORD];
 
-        eeprom_read_block(bytes, place(job.address), RECORD);
+        eeprom_read_block(bytes, memory + job.address, RECORD);
         job.under_way = memcmp(bytes, job.bytes, RECORD) != 0 && --job.tries > 0;
         job.at = 0;
         return;
@@ -160,8 +159,8 @@ bool store_load_uid(uint8_t uid[UID_SIZE])
 {
     uint8_t crc[2];
 
-    eeprom_read_block(uid, place(UID_AT), UID_SIZE);
-    eeprom_read_block(crc, place(UID_AT + UID_SIZE), sizeof crc);
+    eeprom_read_block(uid, memory + UID_AT, UID_SIZE);
+    eeprom_read_block(crc, memory + UID_AT + UID_SIZE, sizeof crc);
     return u16_at(crc) == frame_crc(uid, UID_SIZE);
 }
 
@@ -170,7 +169,7 @@ void store_save_uid(const uint8_t uid[UID_SIZE])
     uint8_t crc[2];
 
     put_u16(crc, frame_crc(uid, UID_SIZE));
-    eeprom_update_block(uid, place(UID_AT), UID_SIZE);
-    eeprom_update_block(crc, place(UID_AT + UID_SIZE), sizeof crc);
+    eeprom_update_block(uid, memory + UID_AT, UID_SIZE);
+    eeprom_update_block(crc, memory + UID_AT + UID_SIZE, sizeof crc);
     eeprom_busy_wait();
 }
