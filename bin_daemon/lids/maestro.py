@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,7 +23,7 @@ from bin_daemon.domain import LidPosition, LidReport, LidsState, LidState, Outco
 from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.ledger import Ledger
-from bin_daemon.lids.maestro_bytes import Dialect
+from bin_daemon.lids.maestro_bytes import OFF, QUARTERS, Dialect
 from bin_daemon.lids.maestro_line import MaestroLine
 from bin_daemon.lids.maestro_proof import prove
 from bin_daemon.lids.maestro_servo import servo
@@ -69,6 +70,7 @@ class MaestroLids:
         self._line_errors: dict[str, int] = {}
         self._log = structlog.get_logger().bind(port=settings.port)
         self._state = self._unknown(LidsState(connected=False))
+        self._details = {n: self._detail(n) for n in self._calibration}
 
     @property
     def state(self) -> LidsState:
@@ -91,8 +93,8 @@ class MaestroLids:
 
     @property
     def details(self) -> dict[int, LidDetail]:
-        """The pulses that the config names; a Maestro measures nothing."""
-        return {n: lid_detail(None, x, "the config; a Maestro stores none") for n, x in self._calibration.items()}
+        """The pulses that are sent and those that the config names; a Maestro measures nothing."""
+        return self._details
 
     def poll(self) -> Sequence[LidReport]:
         """Reports since the last call, oldest first; returns at once."""
@@ -218,10 +220,21 @@ class MaestroLids:
 
     def _publish(self) -> None:
         self._state = self._session.core.state if self._session else self._unknown(self._state)
+        self._details = {n: self._detail(n) for n in self._calibration}
         if self._session:
             self._line_errors = dict(self._session.line.counts)
         self._reports.extend(self._ledger.take())
         self._changed.notify_all()
+
+    def _detail(self, lid: int) -> LidDetail:
+        known = lid_detail(None, self._calibration[lid], "the config; a Maestro stores none")
+        row = self._session.core.servo(lid) if self._session else None
+        return replace(
+            known,
+            jam_ma=None,
+            phase=row.phase.value if row else None,
+            pulse_us=row.seen // QUARTERS if row and row.seen != OFF else None,
+        )
 
     def _unknown(self, before: LidsState) -> LidsState:
         ended = {n: x.closed_t_s for n, x in before.lids.items()}

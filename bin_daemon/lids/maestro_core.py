@@ -45,7 +45,7 @@ class MaestroCore:
         self._executed: deque[int] = deque(maxlen=lim.ACTION_RING)
         self._latched = self._pressed = False
         for one in servos:
-            one.target = one.closed_q
+            one.target = one.seen = one.closed_q
             one.enter(Phase.SHUT, now_s)
 
     @property
@@ -55,6 +55,10 @@ class MaestroCore:
         return LidsState(
             connected=True, lids=lids, stopped=self.stopped, stop_pressed=self._pressed, capabilities=self._capabilities
         )
+
+    def servo(self, lid: int) -> Servo:
+        """One row, for telling."""
+        return self._servos[lid]
 
     @property
     def stopped(self) -> bool:
@@ -162,9 +166,10 @@ class MaestroCore:
                 servo.phase = Phase.CLOSING if servo.phase in AT_REST else servo.phase
             self._shut_all("PULSE_CHANGED_BY_ANOTHER", now_s)
         for number, servo in self._servos.items():
-            self._advance(servo, seen[number], now_s)
+            servo.seen = seen[number]
+            self._advance(servo, now_s)
         self._start_next(now_s)
-        return [order for number, servo in self._servos.items() for order in self._due(servo, seen[number], now_s)]
+        return [order for servo in self._servos.values() for order in self._due(servo, now_s)]
 
     def sent(self, order: Order, now_s: float) -> None:
         """A Set Target went out and the error register stayed clear."""
@@ -198,11 +203,11 @@ class MaestroCore:
 
     # ---- time -------------------------------------------------------------------------------------------------------
 
-    def _advance(self, servo: Servo, seen: int, now_s: float) -> None:
+    def _advance(self, servo: Servo, now_s: float) -> None:
         """One row: note an arrival, leave the phase when it is over."""
-        if servo.attaching and seen == servo.target:
+        if servo.attaching and servo.seen == servo.target:
             servo.attaching = False
-        if servo.arrived_s is None and seen == servo.target == servo.goal:
+        if servo.arrived_s is None and servo.seen == servo.target == servo.goal:
             servo.arrived_s = now_s
         age_s = now_s - servo.since_s
         if servo.phase is Phase.WAITING and servo.command and age_s > servo.command.start_within_ms / 1000:
@@ -237,15 +242,15 @@ class MaestroCore:
                 self._executed.append(servo.command.action_id)
                 servo.enter(Phase.OPENING, now_s)
 
-    def _due(self, servo: Servo, seen: int, now_s: float) -> list[Order]:
-        target = self._wanted(servo, seen, now_s)
+    def _due(self, servo: Servo, now_s: float) -> list[Order]:
+        target = self._wanted(servo, now_s)
         if target is None or target == servo.target:
             return []
         if target == OFF:
-            servo.last_q = seen if seen != OFF else servo.last_q
+            servo.last_q = servo.seen if servo.seen != OFF else servo.last_q
         return [Order(servo.lid, servo.channel, target)]
 
-    def _wanted(self, servo: Servo, seen: int, now_s: float) -> int | None:
+    def _wanted(self, servo: Servo, now_s: float) -> int | None:
         if self.stopped or servo.phase is Phase.HALTED:
             return OFF
         if servo.phase in AT_REST:
@@ -257,7 +262,7 @@ class MaestroCore:
             return None
         if servo.target == OFF:
             return servo.last_q  # the Maestro jumps there, and the lid stands there
-        return None if servo.attaching and seen != servo.target else servo.goal
+        return None if servo.attaching else servo.goal
 
     # ---- small steps ------------------------------------------------------------------------------------------------
 

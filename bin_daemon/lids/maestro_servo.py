@@ -54,6 +54,8 @@ class Servo:
     speed: int
     phase: Phase = Phase.SHUT
     since_s: float = 0.0
+    seen: int = 0
+    """The pulse that the Maestro said it sends, at the last look."""
     target: int = UNKNOWN
     """Last target sent."""
     attaching: bool = False

@@ -136,6 +136,10 @@ class SimulatedMaestro(FarEnd):
         """Whether every lid really rests on its rim."""
         return all(lid.closed_switch for lid in self.lids)
 
+    def away(self) -> list[int]:
+        """Lids that do not rest on their rims now."""
+        return [number for number, lid in enumerate(self.lids, 1) if not lid.closed_switch]
+
     def jam(self, lid: int, *, frac: float | None = JAM_FRAC) -> None:
         """Block lid ``lid`` (from 1) at that share of its way up; None frees it."""
         with self._lock:

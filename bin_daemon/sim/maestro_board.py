@@ -189,7 +189,7 @@ class MaestroBoard:
         if len(data) < size + self._crc:
             return
         self._packet = bytearray()
-        if self._crc and data[size] != _crc7(packet[:-1]):
+        if self._crc and data[size] != _crc7(bytes(packet[:-1])):
             self.fail(CRC)
             return
         self._heard_s = now_s

@@ -126,7 +126,7 @@ def test_an_opening_and_what_is_claimed_of_it(start: Start) -> None:
     bench.open(3, 41)
     assert time.monotonic() - before < 0.5
     until(lambda: bench.position(3) is LidPosition.OPEN)
-    assert not bench.device.all_closed
+    assert bench.device.away()
     report = bench.report(41)
     assert (report.outcome, report.code, report.open_ms) == (Outcome.UNCONFIRMED, "SENT", None)
     assert report.wire_ms is not None

@@ -160,7 +160,7 @@ def test_a_dead_host_leaves_shut_lids() -> None:
     bench.open(4, 1, hold_ms=9000)
     bench.until(lambda: bench.position(4) is OPEN)
     bench.let_pass(1.5)
-    assert not bench.device.all_closed
+    assert bench.device.away()
     bench.let_pass(0.5 + 0.2 + 0.15)
     assert bench.device.all_closed
 
@@ -270,7 +270,7 @@ def test_a_latched_stop_holds_until_cleared() -> None:
     core.halt(bench.now_s, "STOPPED", latch=True)
     bench.run(10.0)
     assert core.state.stopped
-    assert not bench.device.all_closed
+    assert bench.device.away()
     assert [bench.device.pulse_us(n) for n in range(1, 5)] == [None] * 4
     bench.open(2, 2)
     assert bench.report(2).code == "STOPPED"
@@ -304,15 +304,13 @@ def test_the_stop_switch() -> None:
     bench.until(lambda: bench.position(1) is OPEN)
     bench.device.press_stop()
     assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "STOP_PRESSED")
-    assert core.state.stopped
-    assert core.state.stop_pressed
+    assert (core.state.stopped, core.state.stop_pressed) == (True, True)
     assert bench.device.pulse_us(1) is None
     assert not core.clear(bench.now_s)
     bench.device.press_stop(pressed=False)
     bench.run(5.0)
-    assert core.state.stopped
-    assert not core.state.stop_pressed
-    assert not bench.device.all_closed
+    assert (core.state.stopped, core.state.stop_pressed) == (True, False)
+    assert bench.device.away()
     assert core.clear(bench.now_s)
     assert core.ask_close(1, bench.now_s)
     bench.until(lambda: core.state.all_closed)

@@ -31,7 +31,7 @@ def test_lids_that_stand_open_are_shut_first() -> None:
     bench.device.set_target(2, 1000)
     bench.device.set_target(2, 2000)
     bench.let_pass(1.0)
-    assert not bench.device.all_closed
+    assert bench.device.away()
     with pytest.raises(DeviceError, match="has not sent its channels home"):
         bench.prove()
     assert bench.device.all_closed
@@ -114,7 +114,7 @@ def test_another_device_number_does_not_answer() -> None:
 def test_a_stranger_is_told_apart(answer: bytes) -> None:
     """Whatever answers with other bytes than a Maestro's is not taken for one."""
     bench = MaestroBench()
-    bench.device._exchange = lambda _: bench.port.bytes.extend(answer)  # type: ignore[method-assign]
+    bench.device._exchange = lambda data: bench.port.bytes.extend(answer)  # type: ignore[method-assign]  # noqa: ARG005
     with pytest.raises(DeviceError, match="no answer of a Maestro"):
         bench.prove()
 
