@@ -92,6 +92,7 @@ def _calibrate(loaded: Loaded, lid: int, port: str, *, auto: bool, yes: bool) ->
     from bin_daemon.technician.link import opened_link
 
     register_serial()
+    print(f"Asks the controller on {port} ...", flush=True)
     with opened_link(port, loaded.settings.controller.baud) as link:
         ack = link.hello()
         cal = LidCalibration(link, ack, lid, clock=time.monotonic)

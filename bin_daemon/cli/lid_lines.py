@@ -65,7 +65,7 @@ class Script:
             self._desk.cal.run(0.02)
 
     def _act(self, desk: Desk, word: str, rest: list[str]) -> str:
-        plain = {
+        plain: dict[str, Callable[[], str]] = {
             "begin": desk.begin,
             "open": desk.mark_open,
             "shut": desk.mark_closed,
@@ -77,7 +77,7 @@ class Script:
             "clear": desk.clear,
             "help": lambda: WORDS,
         }
-        numbered = {
+        numbered: dict[str, Callable[[int], str]] = {
             "jog": lambda n: self._moved(desk, desk.cal.jog(n)),
             "step": lambda n: self._moved(desk, desk.cal.step(n)),
             "speed": desk.set_speed,

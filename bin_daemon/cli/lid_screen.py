@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from bin_daemon.technician.calibrate_state import Reading
 
 REFRESH_S = 0.1
-SAID = 5
+SAID = 3
+"""The whole must fit into 24 lines."""
 STEPS_US = {
     "left": -5, "h": -5, "right": 5, "l": 5,
     "down": -20, "j": -20, "up": 20, "k": 20,
@@ -39,6 +40,7 @@ HELP = """\
 [bold]t[/]  try up and down     [bold]a[/]  find the ends by itself
 [bold]\\[ ][/]  slower, faster    [bold]- +[/]  jam limit
 [bold]s[/]  STORE               [bold]x[/]  clear stop or fault     [bold]q[/]  quit"""
+BY_ITSELF = (" ", "t", "a")
 GO = "Hands off the lid: it may jerk. Press SPACE to begin, q to quit."
 
 
@@ -50,6 +52,7 @@ class Screen:
         self._said: deque[str] = deque(maxlen=SAID)
         self._shown_t_s = 0.0
         self._question = ""
+        self._busy = False
         self._desk: Desk | None = None
         self._live = Live(console=Console(highlight=False), auto_refresh=False, screen=False)
         self._keys = Keys()
@@ -93,10 +96,13 @@ class Screen:
         return keys
 
     def _press(self, desk: Desk, key: str) -> None:
+        self._busy = key.lower() in BY_ITSELF
         try:
             self.say(self._act(desk, key))
         except DeviceError as error:
             self.say(f"{_sentence(error)} {error.hint}".strip())
+        finally:
+            self._busy = False
 
     def _act(self, desk: Desk, key: str) -> str:
         if key in STEPS_US:
@@ -122,7 +128,7 @@ class Screen:
 
     def _begin_first(self, desk: Desk) -> str:
         ending = desk.cal.ending
-        return f"{ending.text} {ending.hint} SPACE goes on." if ending else GO
+        return "Press SPACE to go on." if ending else GO
 
     # ---- what is shown ----------------------------------------------------------------------------------------------
 
@@ -136,7 +142,7 @@ class Screen:
     def _view(self, desk: Desk) -> RenderableType:
         said = "\n".join(escape(x) for x in self._said)
         return Panel(
-            Group(self._state(desk), "", _readings(desk.cal.reading), "", _values(desk), "", HELP, "", said),
+            Group(self._state(desk), "", _side_by_side(_readings(desk.cal.reading), _values(desk)), "", HELP, "", said),
             title=escape(self._title),
             title_align="left",
             width=78,
@@ -145,6 +151,8 @@ class Screen:
     def _state(self, desk: Desk) -> str:
         if self._question:
             return f"[black on yellow] {escape(self._question)} [/]"
+        if self._busy:
+            return "[black on yellow] MOVES BY ITSELF [/]  Hands off the lid. Ctrl-C ends it, lid shut."
         if desk.cal.active:
             return "[black on green] CALIBRATING [/]  Keep hands off the lid."
         ending = desk.cal.ending
@@ -154,17 +162,24 @@ class Screen:
         return f"[white on red] STOPPED [/]  {escape(ending.text)}\n{escape(ending.hint)} Then SPACE goes on."
 
 
+def _side_by_side(left: Table, right: Table) -> Table:
+    table = Table.grid(padding=(0, 4))
+    table.add_row(left, right)
+    return table
+
+
 def _readings(reading: Reading) -> Table:
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 2))
     table.add_row("pulse", "[bold]no signal[/]" if reading.pulse_us is None else f"[bold]{reading.pulse_us} us[/]")
     table.add_row("switches", _switches(reading))
-    if reading.current_ma is not None:
-        peak = "" if reading.peak_ma is None else f"highest since the last step {reading.peak_ma} mA"
-        table.add_row("current", f"[bold]{reading.current_ma} mA[/]", peak)
+    peak = "" if reading.peak_ma is None else f", highest {reading.peak_ma}"
+    table.add_row(
+        "current", "not measured" if reading.current_ma is None else f"[bold]{reading.current_ma} mA[/]{peak}"
+    )
     supply = [
         f"{name} {mv / 1000:.1f} V" for name, mv in (("board", reading.vin_mv), ("servos", reading.vservo_mv)) if mv
     ]
-    table.add_row("supply", *supply)
+    table.add_row("supply", ", ".join(supply) or "not measured")
     return table
 
 
@@ -178,16 +193,15 @@ def _switches(reading: Reading) -> str:
 
 
 def _values(desk: Desk) -> Table:
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 2))
     draft, stored = desk.cal.draft, desk.cal.stored
-    for name, unit, new, old in (
-        ("open", "us", draft.open_us, stored.open_us),
-        ("shut", "us", draft.closed_us, stored.closed_us),
-        ("speed", "us per 20 ms", draft.speed_us_per_20ms, stored.speed_us_per_20ms),
-        ("jam limit", "mA", draft.jam_ma, stored.jam_ma),
+    for name, new, old in (
+        ("open us", draft.open_us, stored.open_us),
+        ("shut us", draft.closed_us, stored.closed_us),
+        ("speed", draft.speed_us_per_20ms, stored.speed_us_per_20ms),
+        ("jam mA", draft.jam_ma, stored.jam_ma),
     ):
-        same = new == old
-        table.add_row(name, f"{new} {unit}", "[dim]stored[/]" if same else f"[yellow]not stored yet; stored: {old}[/]")
+        table.add_row(name, f"[bold]{new}[/]", "[dim]stored[/]" if new == old else f"[yellow]stored: {old}[/]")
     return table
 
 

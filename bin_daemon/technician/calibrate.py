@@ -85,6 +85,7 @@ class LidCalibration:
         self._kept_t_s = self._touched_t_s = clock()
         self.on_run: Callable[[], None] = lambda: None
         """Called whenever time has passed: for whoever shows the readings."""
+        self._closed_found = False
         self.target_us = 0
         """The last pulse ordered."""
         link.on_event = self._watch.hear
@@ -116,6 +117,11 @@ class LidCalibration:
     def place_us(self) -> int:
         """Where the lid stands, as far as anybody knows: the last pulse sent, or the pulse at which it is kept shut."""
         return self.stored.closed_us if self._watch.place_us is None else self._watch.place_us
+
+    @property
+    def start_us(self) -> int:
+        """Where to begin: a shut lid at the pulse that was found for it, else where the lid stands."""
+        return self.draft.closed_us if self._closed_found and self.reading.shut else self.place_us
 
     def hindrance(self) -> Hindrance | None:
         """What keeps calibration from beginning now."""
@@ -210,10 +216,6 @@ class LidCalibration:
 
     # ---- jogging ----------------------------------------------------------------------------------------------------
 
-    def attach(self) -> str:
-        """Give the servo its signal at the pulse where the lid should stand. It may jerk. Returns "" or what to tell."""
-        return self.jog(self.place_us)
-
     def jog(self, pulse_us: int) -> str:
         """Order a pulse, within the device's bounds; the lid follows at its slew limit. Returns "" or what to tell a person."""
         target_us = min(max(pulse_us, lim.PULSE_MIN_US), lim.PULSE_MAX_US)
@@ -279,6 +281,7 @@ class LidCalibration:
     def mark_closed(self) -> int:
         """The lid is shut as it stands; returns that pulse."""
         self._mark(replace(self.draft, closed_us=self._here_us()))
+        self._closed_found = True
         return self.draft.closed_us
 
     def turn_round(self) -> None:

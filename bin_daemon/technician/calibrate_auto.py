@@ -1,6 +1,4 @@
-"""Calibration by itself: find both ends, measure the way between them, propose the values and say why. Stores nothing but, when
-asked and answered, that a servo is mounted the other way round.
-"""
+"""Calibration by itself: find both ends, measure the way between them, propose the values and say why. Stores nothing."""
 
 from __future__ import annotations
 
@@ -37,13 +35,13 @@ class Proposal:
     warnings: tuple[str, ...]
 
 
-def calibrate_by_itself(cal: LidCalibration, tell: Callable[[str], None], confirm: Callable[[str], bool]) -> Proposal:
-    """On a calibration that has begun; the lid stands shut afterwards, in calibration or not, and the draft is the proposal.
+def calibrate_by_itself(cal: LidCalibration, tell: Callable[[str], None]) -> Proposal:
+    """From a servo at ease; the lid stands shut afterwards, in calibration or not, and the draft is the proposal.
 
-    ``tell`` gets one sentence for each step, ``confirm`` a question. Raises `DeviceError` with what to look at.
+    ``tell`` gets one sentence for each step. Raises `DeviceError` with what to look at.
     """
     steps = Steps(cal, tell)
-    search = EndSearch(steps, confirm)
+    search = EndSearch(steps)
     search.run()
     tell("Goes to and fro to measure current and time.")
     ways = measure_ways(steps)

@@ -10,6 +10,8 @@ from bin_daemon.config import CalibrationSettings
 from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.technician.calibrate import words
 from bin_daemon.technician.calibrate_auto import calibrate_by_itself
+from bin_daemon.technician.calibrate_start import start
+from bin_daemon.technician.calibrate_steps import Steps
 from bin_daemon.technician.calibration_file import calibration_file, overridden, remember, why_not_writable
 from firmware_protocol import limits as lim
 
@@ -77,7 +79,8 @@ class Desk:
         if found := self.cal.wait_for_rest(lambda x: self.say(x.text)):
             raise _hindered(found)
         self.cal.begin()
-        return self.cal.attach() or "Calibration runs. The controller shuts the lid whenever this program ends."
+        start(Steps(self.cal, self.say), self._confirm)
+        return "Calibration runs. The controller shuts the lid whenever this program ends."
 
     def clear(self) -> str:
         """Clear a stop or a fault."""
@@ -135,11 +138,11 @@ class Desk:
     def try_out(self) -> str:
         """To open and back to shut, at the controller's present speed."""
         cal, draft = self.cal, self.cal.draft
-        if told := self._too_near():
-            return told.strip()
+        if why_not := self._too_near():
+            return why_not.strip()
         if not cal.active:
             self.begin()
-        told = []
+        told: list[str] = []
         for opening, pulse_us in ((True, draft.open_us), (False, draft.closed_us)):
             cal.touch()
             way = cal.travel(pulse_us, opening=opening)
@@ -152,7 +155,7 @@ class Desk:
         """Find both ends and propose all values."""
         if not self.cal.active:
             self.begin()
-        proposal = calibrate_by_itself(self.cal, self.say, self._confirm)
+        proposal = calibrate_by_itself(self.cal, self.say)
         for sentence in (*proposal.reasons, *proposal.warnings):
             self.say(sentence)
         return "Found. Nothing is stored yet."

@@ -1,20 +1,13 @@
 """Find both ends of a lid in slow steps. An end is where its switch closes, and a little beyond; without switches, where the
 servo begins to strain. Nothing else may strain: the first stall on the way ends the search, and a person has to look.
-
-Only at the start a stall is tried again, from further open: a board that was never calibrated presses a shut lid against its rim.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from bin_daemon.errors import DeviceError
 from bin_daemon.technician.calibrate_steps import Steps
 from firmware_protocol import limits as lim
 from firmware_protocol.messages import Limits
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COARSE_US = 20
 FINE_US = 5
@@ -22,21 +15,14 @@ BEYOND_US = 20
 """So far beyond the point where the switch closes: it must still close when the hinge is cold or the servo worn."""
 BACK_US = 15
 """So far back from where the servo began to strain."""
-START_US = 100
-STARTS = 8
-"""Tries to find a first pulse at which the servo is at ease."""
-SWING_S = 0.8
-"""The first pulse may make the lid swing: nobody knew where its servo stood."""
 
 
 class EndSearch:
-    """One search; sets open and shut of the calibration's draft. ``confirm`` puts a question to the person."""
+    """One search, from where the servo stands at ease; sets open and shut of the calibration's draft."""
 
-    def __init__(self, steps: Steps, confirm: Callable[[str], bool]) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._cal = steps.cal
-        self._confirm = confirm
-        self._turned = False
         self.reasons: list[str] = []
         self.warnings: list[str] = []
 
@@ -48,7 +34,6 @@ class EndSearch:
                 "this board measures neither switches nor current: the ends cannot be found without eyes",
                 hint=f"calibrate by hand: bin-daemon lid calibrate {self._cal.lid}",
             )
-        self._start()
         if reading.has_switches:
             self._by_switches()
         else:
@@ -60,46 +45,6 @@ class EndSearch:
                 f"open ({draft.open_us} us) and shut ({draft.closed_us} us) are only {travel_us} us apart",
                 hint="look what holds the lid; check both switches",
             )
-
-    def _start(self) -> None:
-        cal, steps = self._cal, self._steps
-        first_us = cal.place_us
-        for attempt in range(STARTS):
-            pulse_us = first_us + attempt * START_US * cal.opens_by
-            steps.to(pulse_us, may_stall=True)
-            cal.run(SWING_S)
-            if cal.active and not steps.strains:
-                steps.tell(f"Begins at {cal.target_us} us.")
-                return
-            steps.only_a_stall("at the start")
-            if steps.switches == Limits.OPEN and not self._turned:
-                self._turn_round()
-                return
-            steps.tell(f"At {pulse_us} us the servo presses against something. Tries further open.")
-            if not cal.active:
-                steps.begin_again()
-        raise DeviceError(
-            f"no pulse near {first_us} us leaves the servo at ease",
-            hint="look what holds the lid, or put the horn on its shaft one tooth further; then start again",
-        )
-
-    def _turn_round(self) -> None:
-        """At its shut pulse the lid stands open. Until the controller knows that, it cannot shut the lid."""
-        cal, steps = self._cal, self._steps
-        way = "shorter" if cal.opens_by > 0 else "longer"
-        if not self._confirm(
-            f"This servo is mounted the other way round: {way} pulses open it. Tell the controller, so that it can shut the lid?"
-        ):
-            raise DeviceError(
-                "the controller opens this lid when it means to shut it", hint="say yes, or turn the servo round"
-            )
-        self._turned = True
-        cal.turn_round()
-        cal.store()
-        steps.tell("Stored open and shut the other way round.")
-        if not cal.active:
-            steps.begin_again()
-        self._start()
 
     # ---- by switches ------------------------------------------------------------------------------------------------
 
