@@ -7,7 +7,7 @@
 
 static uint16_t get_u16(const uint8_t *at)
 {
-    return (uint16_t)(at[0] | (uint16_t)(at[1] << 8));
+    return (uint16_t)(at[0] | (uint16_t)at[1] << 8);
 }
 
 static uint32_t get_u32(const uint8_t *at)

@@ -79,7 +79,7 @@ static uint8_t check(struct frame_decoder *decoder)
         return 0;
     }
     len = (uint8_t)(len - BIN_CRC_SIZE);
-    if (frame_crc(held, len) != (uint16_t)((uint16_t)(held[len] << 8) | held[len + 1])) {
+    if (frame_crc(held, len) != (uint16_t)((uint16_t)held[len] << 8 | held[len + 1])) {
         decoder->errors.crc++;
         return 0;
     }
