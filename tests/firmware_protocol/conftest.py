@@ -1,7 +1,7 @@
 """One suite, several bodies: a test that takes `body_name`, `make_body` or `stand` runs once for each body that can do it.
 
-``@pytest.mark.needs("resets")`` names what a test asks of a body (see NEEDS for the reasons), ``@pytest.mark.long_on_avr`` keeps it
-off the emulated board unless ``--all-bodies`` is given. With ``--port`` all runs on that bench board and nowhere else.
+``@pytest.mark.needs("resets")`` names what a test asks of a body (see NEEDS for the reasons), ``@pytest.mark.long_on_avr`` keeps
+it off the emulated board unless ``--all-bodies`` is given. With ``--port`` all runs on that bench board and nowhere else.
 """
 
 from __future__ import annotations
@@ -87,11 +87,16 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Calla
     def once(name: str, make: Callable[[Path], Path]) -> Path:
         folder = shared / name
         folder.mkdir(exist_ok=True)
-        done = folder / "where"
+        done, failed = folder / "where", folder / "why_not"
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                done.write_text(str(make(folder)))
+            if not done.exists() and not failed.exists():
+                try:
+                    done.write_text(str(make(folder)))
+                except build.BuildError as error:
+                    failed.write_text(str(error))
+        if failed.exists():
+            pytest.fail(failed.read_text(), pytrace=False)
         return Path(done.read_text())
 
     return once

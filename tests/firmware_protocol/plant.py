@@ -6,6 +6,7 @@ there), torques are shares of the servo's stall torque. Much less kind than `bin
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ ACCELERATION = 100_000.0
 """us per s^2 at stall torque: servo and lid reach full speed in 40 ms."""
 FULL_TORQUE_AT_US = 30.0
 """The servo gives all it has from this error on."""
-DAMPING = 2 * (ACCELERATION / FULL_TORQUE_AT_US) ** 0.5 / ACCELERATION
+DAMPING = 2 * math.sqrt(ACCELERATION / FULL_TORQUE_AT_US) / ACCELERATION
 """Torque for each us/s: critically damped."""
 FRICTION = 0.10
 GRAVITY = 0.05

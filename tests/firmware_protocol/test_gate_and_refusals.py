@@ -91,11 +91,6 @@ def mushroom(stand: Stand) -> None:
     stand.run(100)
 
 
-def just_pressed(stand: Stand) -> None:
-    """Pressed in this moment."""
-    stand.inputs.stop = True
-
-
 def low_vin(stand: Stand) -> None:
     """Below the bound."""
     stand.inputs.vin_mv = lim.VIN_MIN_MV - SENSED_MV
@@ -125,7 +120,6 @@ def faulty(stand: Stand) -> None:
 
 INPUTS: list[tuple[Callable[[Stand], None], Code]] = [
     (mushroom, Code.STOPPED),
-    (just_pressed, Code.STOPPED),
     (low_vin, Code.LOW_VOLTAGE),
     (low_vservo, Code.LOW_VOLTAGE),
     (blind_vservo, Code.LOW_VOLTAGE),
@@ -142,6 +136,27 @@ def test_one_sensor_wrong_keeps_it_shut(stand: Stand, spoil: Callable[[Stand], N
     assert stand.open(1) == (code, 0)
     stand.run(1000)
     assert stand.openings(0) == opened
+
+
+@pytest.mark.needs("no_time")
+def test_a_switch_pressed_since_the_last_tick_counts(stand: Stand) -> None:
+    """The gate asks the switch itself."""
+    stand.inputs.stop = True
+    assert stand.open() == (Code.STOPPED, 0)
+
+
+@pytest.mark.needs("inputs")
+def test_an_open_beside_the_mushroom_switch_opens_nothing(stand: Stand) -> None:
+    """Pressed while the OPEN is on its way: a board that debounces it takes every signal away at once after."""
+    stand.inputs.stop = True
+    code, _ = stand.open()
+    stand.run(60)
+    assert code in (Code.STOPPED, Code.OK_ACCEPTED)
+    assert stand.silent()
+    assert stand.look().stop & m.Stop.MUSHROOM
+    assert all(x.pulse_us is None or x.pulse_us < 1025 for x in stand.pulses(0))
+    stand.run(2000)
+    assert stand.plant.moved == []
 
 
 @pytest.mark.needs("inputs")
@@ -291,7 +306,7 @@ def test_calibration_outlives_a_power_on(stand: Stand) -> None:
     stand.ask(m.SetCal(*CAL_FIELDS))
     stand.run(300)
     stand.reset(ResetCause.POWER_ON)
-    stand.run(60, ping=False)
+    stand.settle()
     stand.hello()
     assert stand.calibration(2) == CAL
 
@@ -302,7 +317,7 @@ def test_a_damaged_calibration_is_not_used(stand: Stand, bad: m.Calibration) -> 
     """What the memory gives back is judged like what a host sends."""
     stand.body.damage_calibration(bad)
     stand.reset(ResetCause.POWER_ON)
-    stand.run(60, ping=False)
+    stand.settle()
     stand.hello()
     assert stand.calibration(0) == default_calibration(0)
 
@@ -368,7 +383,7 @@ def test_the_same_action_twice(stand: Stand) -> None:
 @pytest.mark.needs("fitting")
 def test_large_bins_tell_of_all_their_lids(make_body: MakeBody) -> None:
     """TELEMETRY_MORE for lids 4 and 5, with their own pinch bits."""
-    stand = shut_stand(make_body(Fitting(lids=6, caps=SIM_CAPS)), 6)
+    stand = shut_stand(make_body(Fitting(lids=6)), 6)
     stand.run(600)
     more = [x.message for x in stand.frames if isinstance(x.message, m.TelemetryMore)]
     assert more[-1].first_lid == 4
@@ -387,7 +402,7 @@ def test_large_bins_tell_of_all_their_lids(make_body: MakeBody) -> None:
 @pytest.mark.needs("fitting")
 def test_sixteen_lids(make_body: MakeBody) -> None:
     """The largest bin opens its last lid."""
-    stand = shut_stand(make_body(Fitting(lids=16, caps=SIM_CAPS)), 16)
+    stand = shut_stand(make_body(Fitting(lids=16)), 16)
     assert stand.open(1, lid=15) == (Code.OK_ACCEPTED, 0)
     assert stand.open(2, lid=16)[0] is Code.BAD_ARG
     stand.run(6000)
@@ -397,7 +412,7 @@ def test_sixteen_lids(make_body: MakeBody) -> None:
 @pytest.mark.needs("fitting")
 def test_few_lids_leave_slots_absent(make_body: MakeBody) -> None:
     """A bin with two lids says ABSENT for the rest and refuses lid 2."""
-    stand = shut_stand(make_body(Fitting(lids=2, caps=SIM_CAPS)), 2)
+    stand = shut_stand(make_body(Fitting(lids=2)), 2)
     assert stand.look().slots[2:] == (m.ABSENT, m.ABSENT)
     assert stand.open(1, lid=2)[0] is Code.BAD_ARG
 

@@ -1,7 +1,7 @@
 """The gate and the controller's state from the inside, each condition set by itself to the millisecond.
 
-On the reference controller alone: no other body lets its state be set. The differential test and the C core's own mutants hold the
-C core to the same.
+On the reference controller alone: no other body lets its state be set. The differential test and the C core's own mutants hold
+the C core to the same.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ def test_a_lid_that_never_arrives_is_a_jam(stand: Stand) -> None:
 
 @pytest.mark.needs("inputs")
 def test_a_cut_switch_wire_is_noticed_and_nothing_opens_after_it(stand: Stand) -> None:
-    """The closed switch falls silent: the lid counts as not shut, three travel time-outs latch it, and no OPEN passes any more."""
+    """The closed switch falls silent: the lid counts as not shut, three time-outs latch it, and no OPEN passes any more."""
     stand.open()
     stand.run_until(lambda: stand.lid.motion is Motion.OPEN)
     stand.lid.shut_wire = False
@@ -355,7 +355,7 @@ def test_a_power_on_forgets_actions(stand: Stand) -> None:
     stand.open(action_id=99)
     stand.run(500)
     stand.reset(ResetCause.POWER_ON)
-    stand.run(60, ping=False)
+    stand.settle()
     assert stand.hello().last_action_id == 0
 
 
@@ -366,7 +366,7 @@ def test_a_damaged_memory_is_not_trusted(stand: Stand) -> None:
     stand.run(500)
     stand.body.spoil_memory()
     stand.reset(ResetCause.WATCHDOG)
-    stand.run(60, ping=False)
+    stand.settle()
     ack = stand.hello()
     assert (ack.reset_cause, ack.last_action_id) == (ResetCause.WATCHDOG, 0)
 

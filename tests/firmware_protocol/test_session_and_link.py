@@ -11,7 +11,7 @@ from firmware_protocol.framing import encode
 from firmware_protocol.messages import Code, EventKind, Frame, ResetCause
 from firmware_protocol.session import Answered, Calibrated, Connected, Happened, Lost, Rebooted, Reported, Unanswered
 from tests.firmware_protocol.bodies.link import Link
-from tests.firmware_protocol.bodies.stand import SETTLE_MS, Stand
+from tests.firmware_protocol.bodies.stand import Stand
 from tests.firmware_protocol.conftest import MakeBody
 
 
@@ -19,7 +19,7 @@ from tests.firmware_protocol.conftest import MakeBody
 def strange(make_body: MakeBody) -> Stand:
     """A stand without a session."""
     stand = Stand(make_body())
-    stand.run(SETTLE_MS, ping=False)
+    stand.settle()
     return stand
 
 
@@ -88,12 +88,12 @@ def test_no_session_no_motion(strange: Stand) -> None:
 def test_hello_again_changes_nothing_another_takes_over(stand: Stand) -> None:
     """The same session keeps its seq; a new one starts at 1; session 0 and a HELLO with seq are dropped."""
     before = stand.errors()
-    stand.ask(m.GetCal(0))
+    stand.ask(m.SetTelemetry(50))
     stand.hello()
-    assert stand.ask_raw(m.GetCal(0), 2)[0] is Code.OK_ACCEPTED
+    assert stand.ask_raw(m.SetTelemetry(50), 2)[0] is Code.OK_ACCEPTED
     stand.session += 1
     stand.hello()
-    assert stand.ask_raw(m.GetCal(0), 1)[0] is Code.OK_ACCEPTED
+    assert stand.ask_raw(m.SetTelemetry(50), 1)[0] is Code.OK_ACCEPTED
     for rude in (
         encode(Frame(0, 0, m.Hello(1, 0, 500)).to_body()),
         stand.frame(m.Hello(1, 0, 500), seq=5),
@@ -195,7 +195,7 @@ def test_a_reset_in_the_middle_is_told_and_repeated_safely(linked: Link) -> None
 def lose_boot(link: Link) -> None:
     """The controller restarts, and what it says first is lost."""
     link.stand.reset(ResetCause.EXTERNAL)
-    link.stand.exchange(20 if link.stand.body.answer_ms else 0)
+    link.stand.exchange(60 if link.stand.body.answer_ms else 0)
 
 
 @pytest.mark.needs("resets")

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_protocol import messages as m
-from firmware_protocol.messages import Caps
 from tests.firmware_protocol.bodies.body import ALL_NEEDS, Fitting
 from tests.firmware_protocol.bodies.lockstep import LockstepBody
 
-MEGA_CAPS = Caps.LIMIT_SWITCHES | Caps.CURRENT_SENSE | Caps.ULTRASONIC_FILL | Caps.PINCH | Caps.ESTOP_SENSE
-MEGA_CAPS |= Caps.SUPPLY_SENSE | Caps.BOOTLOADER | Caps.INDICATOR
-EEPROM_BYTES = 4095  # simavr refuses the last one
+EEPROM_BYTES = 4096
 
 
 @dataclass(frozen=True)

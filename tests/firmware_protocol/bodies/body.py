@@ -8,6 +8,7 @@ from typing import Protocol
 
 from firmware_protocol import messages as m
 from firmware_protocol.messages import ResetCause
+from firmware_protocol.reference import SIM_CAPS
 
 FILLED_MM = 400
 
@@ -69,7 +70,7 @@ class Fitting:
     """What a body without a board of its own is built as."""
 
     lids: int = m.SLOTS
-    caps: m.Caps = m.Caps(0)
+    caps: m.Caps = SIM_CAPS
     now_ms: int = 0
 
 
@@ -81,6 +82,8 @@ class Body(Protocol):
     """What tests may ask of it, see NEEDS."""
     answer_ms: int
     """Within this time a command has its answer; 0 = in the same step."""
+    boot_ms: int
+    """Within this time after a reset it listens."""
     seen: Seen
 
     def reset(self, cause: ResetCause) -> None:

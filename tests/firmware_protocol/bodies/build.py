@@ -13,8 +13,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
 
-class MissingTool(Exception):  # noqa: N818  # it says what is missing
-    """A tool that these tests need is not installed."""
+class BuildError(Exception):
+    """A body cannot be built: a tool is missing (it says which package has it), or the compiler complains."""
 
 
 def compile_host_body(folder: Path) -> Path:
@@ -28,10 +28,10 @@ def compile_host_body(folder: Path) -> Path:
 
 
 def compile_avr_body(folder: Path) -> Path:
-    """simavr with an ATmega2560, wired as pins.h says."""
+    """Simavr with an ATmega2560, wired as pins.h says."""
     need("gcc", "gcc")
     if not Path("/usr/include/simavr/sim_avr.h").exists():
-        raise MissingTool("simavr is not installed: apt-get install simavr libsimavr-dev libelf-dev")
+        raise BuildError("simavr is not installed: apt-get install simavr libsimavr-dev libelf-dev")
     ours = [str(SOURCES / x) for x in ("avr_body.c", "lockstep.c")]
     board = FIRMWARE / "boards" / "mega2560"
     program = folder / "avr_body"
@@ -49,12 +49,13 @@ def build_image() -> Path:
 
 
 def need(tool: str, packages: str) -> None:
-    """Raises MissingTool unless the tool is there."""
+    """Raises BuildError unless the tool is there."""
     if shutil.which(tool) is None:
-        raise MissingTool(f"{tool} is not installed: apt-get install {packages}")
+        raise BuildError(f"{tool} is not installed: apt-get install {packages}")
 
 
 def run(command: list[str]) -> None:
-    """Raises AssertionError with what the tool said."""
+    """Raises BuildError with what the tool said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_protocol.reference import SIM_CAPS
 from tests.firmware_protocol.bodies.body import ALL_NEEDS, Fitting
 from tests.firmware_protocol.bodies.lockstep import LockstepBody
 
@@ -16,4 +15,4 @@ class HostBody(LockstepBody):
     can = ALL_NEEDS - {"pins", "hang"}
 
     def __init__(self, program: Path, fitting: Fitting | None = None) -> None:
-        super().__init__([str(program)], fitting or Fitting(caps=SIM_CAPS))
+        super().__init__([str(program)], fitting or Fitting())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ class LockstepBody:
     name = ""
     can: frozenset[str] = frozenset()
     answer_ms = 0
+    boot_ms = 10
 
     def __init__(self, command: list[str], fitting: Fitting) -> None:
         self.seen = Seen()
@@ -156,11 +158,9 @@ class LockstepBody:
     def _fail(self) -> None:
         self._process.kill()
         self._process.wait(20)
-        for pipe in (self._to, self._from):
-            try:
-                pipe.close()
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):  # what could not be written any more
+            self._to.close()
+        self._from.close()
         raise AssertionError(f"{self.name} died: {self._said()}")
 
 

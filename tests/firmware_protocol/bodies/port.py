@@ -22,6 +22,7 @@ class PortBody:
     name = "port"
     can = ALL_NEEDS & frozenset[str]()
     answer_ms = 60
+    boot_ms = 100
 
     def __init__(self, port: str) -> None:
         self.seen = Seen()
@@ -30,7 +31,7 @@ class PortBody:
         self._decoder = Decoder()
         self._pulses: dict[int, float | None] = {}
 
-    def reset(self, cause: ResetCause) -> None:  # noqa: ARG002  # all that can be asked for
+    def reset(self, cause: ResetCause) -> None:  # all that can be asked for
         """REBOOT, until the board answers again. All its lids are then shut by itself."""
         self._port.reset_input_buffer()
         self._send(m.Hello(m.PROTO_MAJOR, 0, 0), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from firmware_protocol import messages as m
 from firmware_protocol.hal import LidMotion, Motion
 from firmware_protocol.messages import ResetCause
-from firmware_protocol.reference import SIM_CAPS, ReferenceController
+from firmware_protocol.reference import ReferenceController
 from tests.firmware_protocol.bodies.body import ALL_NEEDS, Fitting, Inputs, LidInputs, Pulse, Seen
 
 
@@ -15,9 +15,10 @@ class ReferenceBody:
     name = "reference"
     can = ALL_NEEDS - {"pins", "hang"}
     answer_ms = 0
+    boot_ms = 10
 
     def __init__(self, fitting: Fitting | None = None) -> None:
-        self.fitting = fitting or Fitting(caps=SIM_CAPS)
+        self.fitting = fitting or Fitting()
         self.seen = Seen()
         self.inputs = Inputs()
         self.t_ms = 0

@@ -172,6 +172,10 @@ class Stand:
         self._decoder = Decoder()
         self.body.reset(cause)
 
+    def settle(self) -> None:
+        """After a reset: until the controller speaks and answers."""
+        self.run(self.body.boot_ms, ping=False)
+
     # ---- what is seen -----------------------------------------------------------------------------------------------
 
     def events(self, kind: EventKind | None = None) -> list[m.Event]:
@@ -234,13 +238,9 @@ class Stand:
         return self.plant.lids[0]
 
 
-SETTLE_MS = 60
-"""After a reset a controller speaks and answers."""
-
-
 def shut_stand(body: Body, lids: int = m.SLOTS) -> Stand:
     """A stand with a session and all lids shut, some time after its start."""
     stand = Stand(body, lids)
-    stand.run(SETTLE_MS, ping=False)
+    stand.settle()
     stand.hello()
     return stand

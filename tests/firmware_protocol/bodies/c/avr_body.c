@@ -427,7 +427,7 @@ static void store(const struct request *request) {
     }
     avr_eeprom_desc_t desc = {
         .ee = (uint8_t *)request->data + 2, .offset = read_u16(request->data), .size = request->len - 2};
-    if (avr_ioctl(avr, AVR_IOCTL_EEPROM_SET, &desc) < 0) {
+    if (avr_ioctl(avr, AVR_IOCTL_EEPROM_SET, &desc) == -2) { /* -1 is what it says when all went well */
         die("STORE lies outside the EEPROM");
     }
 }

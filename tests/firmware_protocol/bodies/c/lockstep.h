@@ -3,7 +3,7 @@
  * Request = op u8, length u32, payload. Only STEP is answered: length u32, then records of tag u8, time u64 (us since the process
  * began), length u16, body. All little endian; this runs on the machine of the tests, which is little endian too.
  *
- * CONFIG  lids u8, caps u32, now_ms u32     before the first RESET (an image knows its own lids and caps and ignores them)
+ * CONFIG  lids u8, caps u32, now_ms u32     before the first RESET (an image knows its own lids and caps)
  * RESET   cause u8, seed u32                seed: noise that a power-on leaves in the RAM
  * INPUTS  pinch u16, pinch_known u8, vin_mv u16, vservo_mv u16, temp_c i8, stop u8, then 16 x (limits u8, current_ma u16, fill_mm u16);
  *         255 and 65535 = the board cannot tell
