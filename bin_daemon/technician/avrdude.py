@@ -7,11 +7,15 @@ Always ``-D``: the bootloader refuses a chip erase, and erases page by page itse
 from __future__ import annotations
 
 import contextlib
+import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, IO
+from typing import IO, TYPE_CHECKING
 
 from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.technician import avrdude_says as says
@@ -19,7 +23,7 @@ from bin_daemon.technician.avrdude_says import CutOffError, NoSyncError
 from bin_daemon.technician.firmware_image import APP_END, ERASED, write_hex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bin_daemon.technician.firmware_image import Image
 
@@ -44,6 +48,11 @@ class Avrdude:
     ) -> None:
         self._port, self._progress = port, progress
         self._sync_s, self._stall_s = sync_s, stall_s
+
+    def check_installed(self) -> None:
+        """Raise ConfigError before anything is touched."""
+        if shutil.which(PROGRAM) is None:
+            raise ConfigError("avrdude is not installed", hint="sudo apt-get install avrdude")
 
     def read_all(self) -> bytes:
         """All of the flash but the bootloader: half a minute at 115200 baud."""
@@ -70,24 +79,25 @@ class Avrdude:
         with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
             file = Path(folder) / "image.hex"
             file.write_bytes(write_hex(image))
-            self._run(["-U", f"flash:w:{file}:i"], finish=True)
+            with _undisturbed():
+                self._run(["-U", f"flash:w:{file}:i"])
 
-    def _run(self, words: Sequence[str], *, talk: str = "", finish: bool = False) -> str:
+    def _run(self, words: Sequence[str], *, talk: str = "") -> str:
         """Twice: a fresh start resets the board and begins at page 0, which mends a lost byte; avrdude's own repeats do not."""
         cut_off = None
         with contextlib.suppress(NoSyncError):
             try:
-                return self._once(words, talk, finish=finish)
+                return self._once(words, talk)
             except CutOffError as error:
                 cut_off = error
         try:
-            return self._once(words, talk, finish=finish)
+            return self._once(words, talk)
         except NoSyncError:
             if cut_off:  # then it is not true that nothing was written
                 raise cut_off from None
             raise
 
-    def _once(self, words: Sequence[str], talk: str, *, finish: bool) -> str:
+    def _once(self, words: Sequence[str], talk: str) -> str:
         """Its messages go to files: a pipe would kill it when this process dies."""
         with (
             tempfile.TemporaryFile() as stdin,
@@ -98,7 +108,7 @@ class Avrdude:
             stdin.seek(0)
             process = _start([PROGRAM, *COMMAND, "-P", self._port, *words], stdin, stdout, log.file)
             try:
-                text = self._watch(process, Path(log.name), finish=finish)
+                text = self._watch(process, Path(log.name))
             finally:
                 process.kill()
                 process.wait()
@@ -107,11 +117,11 @@ class Avrdude:
             stdout.seek(0)
             return stdout.read().decode(errors="replace")
 
-    def _watch(self, process: subprocess.Popen[bytes], log: Path, *, finish: bool) -> str:
+    def _watch(self, process: subprocess.Popen[bytes], log: Path) -> str:
         """Until it ends, or until waiting on is useless; all it said."""
         text, told = "", time.monotonic()
         while True:
-            ended = _ended(process, finish=finish)
+            ended = _ended(process)
             before, text = text, says.heard(log.read_bytes())
             synced = says.synced(text)
             if text != before and synced:
@@ -127,22 +137,27 @@ def _start(command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], log: IO[
     """In a session of its own: a terminal's Ctrl-C or hang-up does not reach it."""
     try:
         return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, start_new_session=True)  # noqa: S603
-    except FileNotFoundError:
-        raise ConfigError("avrdude is not installed", hint="sudo apt-get install avrdude") from None
     except OSError as error:
         raise ConfigError(
             f"avrdude cannot be started: {error.strerror}", hint="sudo apt-get install --reinstall avrdude"
         ) from error
 
 
-def _ended(process: subprocess.Popen[bytes], *, finish: bool) -> bool:
+def _ended(process: subprocess.Popen[bytes]) -> bool:
     """After a moment."""
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(LOOK_S)
-    except subprocess.TimeoutExpired:
-        return False
-    except KeyboardInterrupt:
-        if not finish:
-            raise
-        return False
-    return True
+    return process.returncode is not None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C does nothing meanwhile. Other threads than the main one never get it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

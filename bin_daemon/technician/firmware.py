@@ -83,6 +83,7 @@ class Flasher:
         ``recover``: go on although nothing answers HELLO; where something does, it is asked all the same.
         """
         new = known(image, name)
+        self.avrdude.check_installed()
         plan = self._plan(image, name, recover=recover)
         if plan.controller:
             check_change(new, plan.controller, force=force)
@@ -101,6 +102,7 @@ class Flasher:
 
     def verify(self, image: Image) -> bool:
         """Whether the flash holds ``image``, byte for byte. The controller restarts twice."""
+        self.avrdude.check_installed()
         self._into_bootloader()
         self.person.say(f"reading {len(image.data)} bytes ...")
         there = image_of(self.avrdude.read(len(image.data)))

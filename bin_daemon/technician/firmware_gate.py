@@ -106,6 +106,7 @@ def enter_bootloader(link: Link) -> None:
     """Ask the controller itself; it restarts into its bootloader when it agrees. Raises `RefusedError` when it does not."""
     answer = link.ask(EnterBootloader())
     if answer.accepted:
+        link.hold_bootloader()
         return
     if answer.code == Code.UNSUPPORTED:
         raise RefusedError(

@@ -7,6 +7,7 @@ protocol 2 x u8.
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ BOARDS = {0: "simulated", MEGA2560: "mega2560"}
 APP_END = 0x3E000
 """The Mega's bootloader lies from here up: 253952 bytes are left for the program (boards.txt, maximum_size)."""
 ERASED = 0xFF
+END_RECORD = ":00000001FF"
+"""Without it the rest of the file is missing: a copy that was cut short at the end of a line."""
 FILE_MAX = 4_000_000
 """A full 256 KB in Intel HEX takes 0.7 MB."""
 GET_ONE = "build one with `make firmware`, or copy it again"
@@ -101,8 +104,6 @@ def read_image(file: Path) -> Image:
 
 def write_hex(image: Image) -> bytes:
     """As Intel HEX, from address 0 without gaps."""
-    import io
-
     content = IntelHex()
     content.frombytes(image.data)
     out = io.StringIO()
@@ -116,10 +117,12 @@ def _load(file: Path) -> IntelHex:
     try:
         if file.stat().st_size > FILE_MAX:
             raise ConfigError(f"{file}: {file.stat().st_size} bytes are no firmware image", hint=GET_ONE)
-        with file.open(encoding="ascii") as stream:
-            content.loadhex(stream)
+        text = file.read_text(encoding="ascii")
+        content.loadhex(io.StringIO(text))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}", hint="give the path of an image (.hex)") from error
     except (HexReaderError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: damaged, or no Intel HEX file: {error}", hint=GET_ONE) from error
+    if not text.rstrip().upper().endswith(END_RECORD):
+        raise ConfigError(f"{file}: cut off: its last line is no end record", hint=GET_ONE)
     return content

@@ -41,6 +41,8 @@ ANSWER_S = 1.5
 """Six sendings 60 ms apart, and a slow line."""
 TELEMETRY_MS = 100
 """A person waits."""
+HOLD_BYTES, HOLD_S = 3, 0.05
+"""The first may come before it listens."""
 READ_S = 0.02
 """So that the session's 60 ms repeats come in time."""
 
@@ -127,6 +129,15 @@ class Link:
         while self._clock() < end:
             events += self._step()
         return events
+
+    def hold_bootloader(self) -> None:
+        """Keep a bootloader that has just been entered from starting the firmware again before avrdude is there.
+
+        Any byte does: Arduino's waits 0.84 s for a first one, and 9 s after that (`lids.waking`). With DTR it starts anew anyway.
+        """
+        for _ in range(HOLD_BYTES):
+            time.sleep(HOLD_S)
+            write_all(self.port, self.url, b"\0")
 
     def reset_board(self) -> None:
         """Pulse DTR and RTS, which resets an Arduino; a port without these lines (a pty) is left as it is."""

@@ -1,133 +1,42 @@
-"""An Arduino Mega 2560 behind a pty: Arduino's stk500v2 bootloader over 256 KB of flash, and the controller that lies in it.
+"""An Arduino Mega 2560 behind a pty: its bootloader, 256 KB of flash, and the controller that lies in it.
 
-The bootloader does what ArduinoCore-avr's bootloaders/stk500v2/stk500boot.c does, command for command (AVR068), odd corners included: pages are erased
-one after the other from page 0 up, wherever the host writes; a chip erase fails; without a first word at 0 it never leaves.
-A pty has no DTR, so only ENTER_BOOTLOADER, `power_cycle` or a flash without a program leads into it.
+A pty has no DTR. But every program that would pulse it (pyserial, avrdude) throws away its input at the same time, and a pty in
+packet mode tells of that: a board with ``auto_reset`` takes it for the pulse. One without is like a board whose RESET-EN is cut:
+only ENTER_BOOTLOADER, the supply, or a flash without a program leads into its bootloader.
 """
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
+import random
 import struct
+import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bin_daemon.sim.board import Board
 from bin_daemon.sim.plant import PlantSettings
 from bin_daemon.sim.pty import PtyPort
-from bin_daemon.technician.firmware_image import Identity, Image
+from bin_daemon.technician.firmware_image import MAGIC, Identity, Image, image_of
 from firmware_protocol import messages as msg
 from firmware_protocol.messages import Caps, ResetCause
 from firmware_protocol.reference import SIM_CAPS, ReferenceController
+from tests.technician.mega_bootloader import FLASH, Bootloader, Faults
 
-FLASH = 0x40000
-PAGE = 256
-APP_END = 0x3E000
-OK, FAILED = 0x00, 0xC0
-FIRST_BYTE_S, NEXT_BYTE_S = 1.0, 4.0
-"""How long the bootloader waits before it starts the program: for a first byte, and for each one after that."""
+FIRST_BYTE_S, NEXT_BYTE_S = 0.84, 9.3
+"""How long the bootloader waits before it starts the program: for a first byte, and after each one. Measured with Arduino's
+stk500boot_v2_mega2560.hex in simavr."""
+TIOCPKT_FLUSHREAD = 1
 UID = bytes.fromhex("a1b2c3d4e5f6")
 
 
-@dataclass
-class Faults:
-    """What is wrong with this board. Addresses are of bytes."""
-
-    stuck_low: dict[int, int] = field(default_factory=dict)
-    """Address: bits that read 0 whatever was written."""
-    signature: bytes = b"\x1e\x98\x01"
-    deaf: bool = False
-    """The bootloader receives and never answers."""
-    cut_at_page: int | None = None
-    """The power goes when this many pages have been written, and stays away until `power_cycle`."""
-    unplug_at_page: int | None = None
-    says: dict[str, Any] = field(default_factory=dict)
-    """Fields of HELLO_ACK that the program gets wrong."""
-    mute: bool = False
-    """The program runs and never answers."""
-
-
-class Bootloader:
-    """Commands in, answers out."""
-
-    def __init__(self, flash: bytearray, faults: Faults) -> None:
-        self.flash, self.faults = flash, faults
-        self.left = False
-        self.pages_written = 0
-        self._held = b""
-        self._address = 0
-        self._erase = 0
-
-    def receive(self, data: bytes) -> bytes:
-        """Whole messages are answered: 1B, sequence, length, 0E, body, XOR of all that."""
-        self._held += data
-        answers = b""
-        while (start := self._held.find(b"\x1b")) >= 0 and len(self._held) >= start + 6:
-            self._held = self._held[start:]
-            sequence, length, token = struct.unpack_from(">BHB", self._held, 1)
-            if token != 0x0E:
-                self._held = self._held[1:]
-            elif len(self._held) < length + 6:
-                break
-            else:
-                message, self._held = self._held[: length + 6], self._held[length + 6 :]
-                if _xor(message) == 0 and not self.faults.deaf:
-                    body = self._do(message[5:-1])
-                    head = struct.pack(">BBHB", 0x1B, sequence, len(body), 0x0E)
-                    answers += head + body + bytes([_xor(head + body)])
-        return answers
-
-    def _do(self, body: bytes) -> bytes:
-        command = body[0]
-        if command == 0x01:  # SIGN_ON
-            return b"\x01\x00\x08AVRISP_2"
-        if command == 0x03:  # GET_PARAMETER
-            return bytes([command, OK, {0x90: 0x0F, 0x91: 0x02, 0x92: 0x0A}.get(body[1], 0)])
-        if command == 0x11:  # LEAVE_PROGMODE_ISP
-            self.left = True
-        if command in {0x02, 0x10, 0x11}:  # SET_PARAMETER, ENTER_PROGMODE_ISP
-            return bytes([command, OK])
-        if command == 0x06:  # LOAD_ADDRESS, of words; bit 31 asks for the extended address
-            self._address = (struct.unpack_from(">I", body, 1)[0] << 1) & (FLASH - 1)
-            return bytes([command, OK])
-        if command == 0x1D and body[4] == 0x30:  # SPI_MULTI: read signature
-            return bytes([command, OK, 0, body[4], 0, self.faults.signature[min(body[6], 2)], OK])
-        if command == 0x1B:  # READ_SIGNATURE_ISP
-            return bytes([command, OK, self.faults.signature[min(body[4], 2)], OK])
-        if command == 0x13:  # PROGRAM_FLASH_ISP
-            return self._program(body)
-        if command == 0x14:  # READ_FLASH_ISP
-            size = struct.unpack_from(">H", body, 1)[0]
-            start, self._address = self._address, self._address + size
-            return bytes([command, OK, *map(self._read, range(start, start + size)), OK])
-        if command == 0x1D:
-            return bytes([command, OK, 0, body[4], 0, 0, OK])
-        if command == 0x12:  # CHIP_ERASE_ISP: only rewinds, and says so
-            self._erase = 0
-        return bytes([command, FAILED])
-
-    def _read(self, address: int) -> int:
-        return self.flash[address % FLASH] & ~self.faults.stuck_low.get(address % FLASH, 0)
-
-    def _program(self, body: bytes) -> bytes:
-        size = struct.unpack_from(">H", body, 1)[0]
-        if self._erase < APP_END:
-            self.flash[self._erase : self._erase + PAGE] = b"\xff" * PAGE
-            self._erase += PAGE
-        for offset, value in enumerate(body[10 : 10 + size]):
-            self.flash[self._address + offset] &= value  # flash only goes from 1 to 0
-        self._address += size
-        self.pages_written += 1
-        return bytes([body[0], OK])
-
-
 class Program(ReferenceController):
-    """The controller's firmware; it says of itself what the image says."""
+    """The controller's firmware; it says of itself what its image says."""
 
     def __init__(self, board: MotherBoard, identity: Identity, says: dict[str, Any], **rest: Any) -> None:
         self._identity, self._says = identity, says
@@ -145,27 +54,40 @@ class MotherBoard(Board):
 
     bootloader_wanted = False
 
-    def restart(self, bootloader: bool) -> None:
+    def restart(self, bootloader: bool) -> None:  # noqa: FBT001 - signature of the HAL
         """See `Board`."""
         super().restart(bootloader)
         self.bootloader_wanted = bootloader
 
 
 class MegaBoard:
-    """The board on its cable; a context manager. ``programs``: images that run when the flash holds them whole."""
+    """The board on its cable; a context manager. ``programs``: the images that run when the flash holds them whole."""
 
-    def __init__(self, link: Path, programs: list[Image], flashed: Image | None = None, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        link: Path,
+        programs: Sequence[Image],
+        flashed: Image | None = None,
+        *,
+        faults: Faults | None = None,
+        auto_reset: bool = False,
+        first_byte_s: float = FIRST_BYTE_S,
+    ) -> None:
         self.faults = faults or Faults()
         self.flash = bytearray(b"\xff" * FLASH)
         if flashed:
             self.flash[: len(flashed.data)] = flashed.data
-        self.programs = programs
+        self.programs = list(programs)
         self.board = MotherBoard(PlantSettings(), 120.0, 12_000)
         self.bootloader: Bootloader | None = None
         self.program: Program | None = None
         self.pages_written = 0
+        self.bootloader_entries = 0
         self.powered = True
+        self._auto_reset, self._first_byte_s = auto_reset, first_byte_s
         self._port = PtyPort(link)
+        if auto_reset and self._port._master is not None:
+            fcntl.ioctl(self._port._master, termios.TIOCPKT, struct.pack("i", 1))
         self.path = self._port.path
         self._lock = threading.RLock()
         self._stop = threading.Event()
@@ -183,6 +105,12 @@ class MegaBoard:
         self._thread.join()
         self._port.unplug()
 
+    @property
+    def runs(self) -> Identity | None:
+        """What runs on it now."""
+        with self._lock:
+            return self.program._identity if self.program else None
+
     def power_cycle(self) -> None:
         """Off and on: the bootloader gets its chance, then the program."""
         with self._lock:
@@ -198,29 +126,37 @@ class MegaBoard:
     def _enter_bootloader(self) -> None:
         self.program = None
         self.bootloader = Bootloader(self.flash, self.faults)
-        self._quiet_until_s = time.monotonic() + FIRST_BYTE_S
+        self.bootloader_entries += 1
+        self._quiet_until_s = time.monotonic() + self._first_byte_s
 
     def _start_program(self, cause: ResetCause) -> None:
-        """The image that lies in the flash; a flash with anything else hangs in the bootloader, or in itself."""
+        """The image that lies in the flash. One with anything else hangs in itself; an empty one in the bootloader."""
         if self.flash[:2] == b"\xff\xff":
             self._enter_bootloader()
             return
         self.bootloader = self.program = None
-        for image in self.programs:
-            if image.identity and self.flash[: len(image.data)] == image.data:
-                self.program = Program(
-                    self.board, image.identity, self.faults.says, now_ms=_now_ms(), cause=cause
-                )
+        for program in self.programs:
+            if program.identity and self.flash[: len(program.data)] == program.data:
+                self.program = Program(self.board, program.identity, self.faults.says, now_ms=_now_ms(), cause=cause)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             with self._lock:
-                data = self._port.read(0)
+                data = self._read()
                 self._turn(data or b"")
             if data is None:
                 self._stop.wait(0.005)
             elif not data:
                 self._port.wait(0.005)
+
+    def _read(self) -> bytes | None:
+        """In packet mode the first byte says what the rest is: 0 data, else what the host did to its end."""
+        data = self._port.read(0)
+        if not self._auto_reset or not data:
+            return data
+        if data[0] & TIOCPKT_FLUSHREAD and self.powered:
+            self._enter_bootloader()
+        return data[1:] if data[0] == 0 else b""
 
     def _turn(self, data: bytes) -> None:
         now = time.monotonic()
@@ -263,12 +199,17 @@ class MegaBoard:
                 program.reset(ResetCause.WATCHDOG, _now_ms())
 
 
-def _xor(data: bytes) -> int:
-    total = 0
-    for value in data:
-        total ^= value
-    return total
-
-
 def _now_ms() -> int:
     return int(time.monotonic() * 1000) & 0xFFFFFFFF
+
+
+def program_image(
+    version: tuple[int, int, int] = (1, 0, 0), *, git: int = 0x1111, size: int = 6000, board: int = 1, protocol: int = 1
+) -> Image:
+    """A program that only `MegaBoard` can run: random bytes around an identification block."""
+    body = bytearray(random.Random(f"{version}{git}{board}").randbytes(size))
+    body[:4] = b"\x0c\x94\x00\x01"  # a jump, as at the start of every program
+    body[-1] = 0x5A
+    block = MAGIC + struct.pack("<4BI2B", board, *version, git, protocol, 0)
+    body[300 : 300 + len(block)] = block
+    return image_of(bytes(body))
