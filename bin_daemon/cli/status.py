@@ -46,7 +46,7 @@ def _show(data: dict[str, Any]) -> None:
         ("bin", f"{info['name']}, version {info['version']}"),
         ("mode", state["mode"]),
         ("camera", f"{state['sight']}, {health['fps']} frames/s, last frame {health['frame_age_ms']} ms ago"),
-        ("controller", info["firmware"] if state["controller"] else "not connected"),
+        ("controller", _controller(info) if state["controller"] else "not connected"),
         ("stop", _stop(state) if state["controller"] else "not known"),
         ("lamp", _lamp(data)),
         ("model", info["model"].get("name", "?")),
@@ -82,6 +82,12 @@ def _lamp(data: dict[str, Any]) -> str:
     if not data["state"]["controller"]:
         return "not known"
     return {None: "this controller has none", "off": "dark"}.get(data["lamp"], str(data["lamp"]))
+
+
+def _controller(info: dict[str, Any]) -> str:
+    if "unconfirmed" in info["capabilities"]:
+        return f"{info['firmware']}; reduced: positions are what was sent, no lid, jam or finger is sensed"
+    return str(info["firmware"])
 
 
 def _broker(mqtt: dict[str, Any]) -> str:
