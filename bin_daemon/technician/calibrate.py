@@ -130,14 +130,15 @@ class LidCalibration:
 
     def run(self, for_s: float = PUMP_S) -> None:
         """Let time pass; keeps the session alive, and calibration while somebody is there."""
-        now = self._clock()
-        if self.active and now - self._kept_t_s >= KEEP_S and now - self._touched_t_s < PATIENCE_S:
-            self._kept_t_s = now
-            self._ask_softly(Calibrate(1))
-        self._link.pump(for_s)
-        if self._clock() - self._watch.heard_t_s > lim.HOST_SILENCE_MS / 1000:
-            self._watch.over(ENDINGS["silent"])
-        self.on_run()
+        end = self._clock() + for_s
+        while (now := self._clock()) < end:
+            if self.active and now - self._kept_t_s >= KEEP_S and now - self._touched_t_s < PATIENCE_S:
+                self._kept_t_s = now
+                self._ask_softly(Calibrate(1))
+            self._link.pump(min(end - now, 1.0))
+            if self._clock() - self._watch.heard_t_s > lim.HOST_SILENCE_MS / 1000:
+                self._watch.over(ENDINGS["silent"])
+            self.on_run()
 
     def touch(self) -> None:
         """A person did something: somebody is there."""
@@ -156,6 +157,7 @@ class LidCalibration:
         self._kept_t_s = self._touched_t_s = self._clock()
         self._watch.begin()
         self._fresh()
+        self.target_us = self.place_us  # an order of before it was ended must not come back
 
     def wait_for_rest(self, tell: Callable[[Hindrance], None], for_s: float = REST_S) -> Hindrance | None:
         """Wait while lids are on their way; returns what stands in the way then, if anything. ``tell`` is called at most once."""
@@ -234,8 +236,7 @@ class LidCalibration:
 
     def step(self, by_us: int) -> str:
         """Jog by so much from the last order; positive opens."""
-        start_us = self.place_us if self.reading.pulse_us is None else self.target_us
-        return self.jog(start_us + by_us * self.opens_by)
+        return self.jog(self.target_us + by_us * self.opens_by)
 
     def arrive(self, for_s: float = 3.0) -> Reading:
         """Wait until the pulse ordered is sent and the servo had time to follow, or calibration is over."""
@@ -300,7 +301,7 @@ class LidCalibration:
         """Store the draft in the controller, wait until it says so, read it back. Raises `DeviceError` when anything is amiss."""
         draft = self.draft
         self._meet()
-        self._watch.expect()
+        self._watch.expect_saved()
         self._order_at_rest(SetCal(*(getattr(draft, x) for x in SetCal.__dataclass_fields__)))
         end = self._clock() + SAVED_S
         while not self._watch.saved:
@@ -323,7 +324,7 @@ class LidCalibration:
             )
 
     def _ask_calibration(self) -> Calibration:
-        self._watch.expect()
+        self._watch.expect_calibration()
         self._link.ask(GetCal(self.lid - 1))
         asked = self._clock()
         while self._watch.calibration is None:

@@ -31,7 +31,7 @@ class LidWatch:
         self.saved = False
         """CAL_SAVED came since this was last set to False."""
         self.calibration: Calibration | None = None
-        """The last answer to GET_CAL."""
+        """The last answer to GET_CAL: what the controller judges by."""
         self._clock = clock
         self._cause: Ending | None = None
         self._reading: Reading | None = None
@@ -54,9 +54,13 @@ class LidWatch:
         """What was reported before the session was opened anew is old."""
         self._reading = self.telemetry = None
 
-    def expect(self) -> None:
-        """CAL_SAVED or the values of GET_CAL are to come; what came before does not count."""
-        self.saved, self.calibration = False, None
+    def expect_saved(self) -> None:
+        """CAL_SAVED is to come; one that came before does not count."""
+        self.saved = False
+
+    def expect_calibration(self) -> None:
+        """The values of GET_CAL are to come."""
+        self.calibration = None
 
     def over(self, ending: Ending | None = None) -> None:
         """Calibration is over; without ``ending`` for what was heard last."""
@@ -89,8 +93,16 @@ class LidWatch:
         elif kind == EventKind.STOP_PRESSED:
             self._cause = ENDINGS["stop"]
         elif kind == EventKind.JAM and mine:
-            pinched = self._reading is not None and self._reading.pinched
-            self._cause = ENDINGS["pinch" if pinched else "stall"]
+            self._cause = ENDINGS["stall" if self._strained() else "pinch"]
+
+    def _strained(self) -> bool:
+        """The controller says JAM for a stall and for a pinch alike. A stall lasts 80 ms: its current was reported; a pinch is
+        acted upon at once.
+        """
+        if self._reading is None or self.calibration is None or self._reading.pinched:
+            return False
+        seen_ma = max(self._peak_ma or 0, self._reading.current_ma or 0)
+        return 0 < self.calibration.jam_ma < seen_ma
 
     def _reported(self, message: Telemetry | TelemetryMore) -> None:
         first = 0

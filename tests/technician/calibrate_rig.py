@@ -15,7 +15,7 @@ from bin_daemon.technician.link import Link
 from firmware_protocol.messages import Caps, ResetCause
 from firmware_protocol.reference import SIM_CAPS, ReferenceController
 
-TICK_S = 0.005
+TICK_S = 0.01
 
 
 class Blind(Board):
