@@ -1,0 +1,211 @@
+"""Test the tests: break bin_core.c in every small way, one at a time, and see that a test notices.
+
+``python -m tests.firmware_protocol.core_mutants [WORD]`` compiles each mutant (only those whose description holds WORD) and runs
+the tests from the inside (c/inside.c), then the seldom turns of test_c_coverage and STORIES stories, byte by byte against the
+Python reference. It prints each mutant that survives without being explained in EQUIVALENT, and exits 1 if there is one. Not part
+of CI: it takes some minutes on one core.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.firmware_protocol.fuzz.scripts import Script, to_bytes, trace
+from tests.firmware_protocol.fuzz.stories import story
+from tests.firmware_protocol.test_c_coverage import FIRMWARE, FUZZ, INSIDE, TURNS
+
+SOURCE = FIRMWARE / "bin_core.c"
+STORIES, OPS = 400, 600
+TIMEOUT_S = 20
+"""A mutant that loops for ever is noticed, too."""
+TRAPS = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+"""A step beyond an array or a lost sign is noticed, too."""
+FLAGS = ["gcc", "-std=c11", "-O1", "-w", *TRAPS, f"-I{FIRMWARE}", f"-I{FUZZ}"]
+
+SWAPS = {
+    "<": ("<=", ">="),
+    "<=": ("<", ">"),
+    ">": (">=", "<="),
+    ">=": (">", "<"),
+    "==": ("!=",),
+    "!=": ("==",),
+    "&&": ("||",),
+    "||": ("&&",),
+    "+": ("-",),
+    "-": ("+",),
+    "|": ("&",),
+    "&": ("|",),
+    "+=": ("-=",),
+    "|=": ("=", "&="),
+    "&=": ("=", "|="),
+    "%": ("*",),
+    ">>": ("<<",),
+}
+EQUIVALENT: dict[str, str] = {}
+"""Mutants that no test can notice, by their description, and why."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of the source."""
+
+    said: str
+    text: str
+
+
+def mutants(text: str) -> Iterator[Mutant]:
+    """Operators swapped, conditions turned, constants shifted, statements and members of sets dropped; never in comments."""
+    code = re.sub(r"/\*.*?\*/", lambda x: re.sub(r"[^\n]", " ", x[0]), text, flags=re.DOTALL)
+    code = re.sub(r"^#.*$", lambda x: " " * len(x[0]) if "define" not in x[0] else x[0], code, flags=re.MULTILINE)
+    seen: Counter[str] = Counter()
+    for start, end, new in (*_operators(code), *_conditions(code), *_constants(code), *_statements(code)):
+        said = _describe(code, start, end, new)
+        seen[said] += 1
+        yield Mutant(said if seen[said] == 1 else f"{said} ({seen[said]})", text[:start] + new + text[end:])
+
+
+def _describe(code: str, start: int, end: int, new: str) -> str:
+    begin = code.rfind("\n", 0, start) + 1
+    stop = code.find("\n", end)
+    headings = re.findall(r"^\w[^\n;]*?(\w+)\([^;{]*\)\s*\{", code[:start], flags=re.MULTILINE)
+    where = headings[-1] if headings else "file"
+    old_line, new_line = code[begin:stop], code[begin:start] + new + code[end:stop]
+    return f"{where}: {' '.join(old_line.split())} -> {' '.join(new_line.split())}"
+
+
+def _operators(code: str) -> Iterator[tuple[int, int, str]]:
+    for found in re.finditer(r"(?<=[\w)\]]) ([<>=!&|+%-]{1,2}) (?=[\w(!~\n&])", code):
+        for new in SWAPS.get(found[1], ()):
+            yield found.start(1), found.end(1), new
+    for found in re.finditer(r"(?<=[\w)\]])(\+\+|--)", code):
+        yield found.start(), found.end(), "--" if found[0] == "++" else "++"
+    for found in re.finditer(r"(?<=[\s(])[!~](?=[\w(])", code):
+        yield found.start(), found.end(), ""
+
+
+def _conditions(code: str) -> Iterator[tuple[int, int, str]]:
+    for found in re.finditer(r"\bif \(", code):
+        end = _closing(code, found.end() - 1)
+        yield found.end(), end, f"!({code[found.end() : end]})"
+    for found in re.finditer(r"([^=(,?\n]+?) \? ([^:;\n]+) : ([^;\n]+?)(?=[;,)])", code):
+        yield found.start(2), found.end(3), f"{found[3]} : {found[2]}"
+
+
+def _closing(code: str, at: int) -> int:
+    depth = 0
+    for n in range(at, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[n], 0)
+        if depth == 0:
+            return n
+    raise ValueError("a parenthesis is not closed")
+
+
+def _constants(code: str) -> Iterator[tuple[int, int, str]]:
+    for found in re.finditer(r"\bBIN_\w*(?:_MS|_US|_MA|_MV|_MAX)\b|(?<=[\s(])\d+u?\b", code):
+        if found[0] != "0":
+            yield found.start(), found.end(), f"({found[0]} - 1)"
+        yield found.start(), found.end(), f"({found[0]} + 1)"
+    for found in re.finditer(r"\bBIN_PHASE\(\w+\)|\bBIN_MOVING\b", code):
+        yield found.start(), found.end(), "0u"
+    for found in re.finditer(r"\b(true|false)\b", code):
+        yield found.start(), found.end(), "false" if found[0] == "true" else "true"
+
+
+def _statements(code: str) -> Iterator[tuple[int, int, str]]:
+    """Each expression statement and each ``return;``."""
+    keeps = r"(?:static|const|struct|uint\d+_t|bool|unsigned|if|for|else|enum|typedef|return [^;]|#|\}|\{)"
+    depth = start = 0
+    for n, char in enumerate(code):
+        depth += {"(": 1, ")": -1}.get(char, 0)
+        if char in "{};" and depth == 0:
+            part = code[start:n]
+            body = part.strip()
+            if char == ";" and body and "{" not in body and not re.match(keeps, body):
+                yield start + part.index(body), n, ""
+            start = n + 1
+
+
+class Jury:
+    """All that may notice a mutant."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        scripts = [list(TURNS.values()), *([story(seed, OPS).ops] for seed in range(STORIES))]
+        self.trials = [self._trial(batch) for batch in (scripts[0], *self._batches([x[0] for x in scripts[1:]]))]
+        for name in ("frame", "bin_link"):
+            self._gcc("-c", str(FIRMWARE / f"{name}.c"), "-o", str(folder / f"{name}.o"))
+        self._gcc("-c", str(FUZZ / "scripted.c"), "-o", str(folder / "scripted.o"))
+        self._gcc("-c", str(INSIDE), "-o", str(folder / "inside.o"))
+
+    @staticmethod
+    def _batches(scripts: list[Script]) -> Iterator[list[Script]]:
+        for at in (0, 10, 50):
+            yield scripts[at : {0: 10, 10: 50, 50: len(scripts)}[at]]
+
+    @staticmethod
+    def _trial(scripts: list[Script]) -> tuple[bytes, bytes]:
+        records = b"".join(len(x).to_bytes(2, "little") + x for script in scripts for x in trace(script))
+        return b"".join(to_bytes(script) for script in scripts), records
+
+    def _gcc(self, *arguments: str) -> bool:
+        return subprocess.run([*FLAGS, *arguments], capture_output=True, check=False).returncode == 0
+
+    def verdict(self, text: str) -> str:
+        """Who noticed; empty = nobody."""
+        source = self.folder / "bin_core.c"
+        source.write_text(text, encoding="utf-8")
+        core = str(self.folder / "bin_core.o")
+        if not self._gcc("-c", str(source), "-o", core):
+            return "compiler"
+        frame, link = str(self.folder / "frame.o"), str(self.folder / "bin_link.o")
+        inside, scripted = self.folder / "inside", self.folder / "scripted"
+        self._gcc(str(self.folder / "inside.o"), core, frame, "-o", str(inside))
+        if not self._same(inside, b"", None):
+            return "inside"
+        self._gcc(str(self.folder / "scripted.o"), core, frame, link, "-o", str(scripted))
+        for n, (script, records) in enumerate(self.trials):
+            if not self._same(scripted, script, records):
+                return "turns" if n == 0 else "stories"
+        return ""
+
+    @staticmethod
+    def _same(program: Path, script: bytes, said: bytes | None) -> bool:
+        try:
+            done = subprocess.run([program], input=script, capture_output=True, timeout=TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0 and (said is None or done.stdout == said)
+
+
+def main(word: str = "") -> int:
+    """0 = every survivor is explained."""
+    text = SOURCE.read_text(encoding="utf-8")
+    found = [x for x in mutants(text) if word in x.said]
+    said: Counter[str] = Counter()
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        jury = Jury(Path(folder))
+        if by := jury.verdict(text):
+            sys.stderr.write(f"the source as it stands is noticed by {by}\n")
+            return 1
+        for mutant in found:
+            by = jury.verdict(mutant.text)
+            said[by] += 1
+            if not by and mutant.said not in EQUIVALENT:
+                survivors.append(mutant.said)
+                sys.stdout.write(f"SURVIVED {mutant.said}\n")
+                sys.stdout.flush()
+    counts = ", ".join(f"{count} by {by}" for by, count in sorted(said.items()) if by)
+    sys.stdout.write(f"{len(found)} mutants: {counts}, {said['']} by nobody, {len(survivors)} unexplained\n")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
