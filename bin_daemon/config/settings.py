@@ -329,8 +329,8 @@ class MaestroSettings(Section):
     crc: bool = Field(False, description="Serial Settings, Enable CRC: for a serial line; USB has a CRC of its own.")
     stop_channel: MaestroChannel | None = Field(
         None,
-        description="Channel (mode Input) of the stop switch: 5 V through its opening contact, pulled down, so that a broken wire "
-        "is a stop. Left out: no switch.",
+        description="Channel (mode Input) of the stop switch: 5 V through its opening contact, pulled down: a broken wire is a "
+        "stop. Left out: no switch.",
     )
 
 
@@ -339,13 +339,15 @@ class ControllerSettings(Section):
 
     kind: Literal["smartbin", "maestro"] = Field(
         "smartbin",
-        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and feels neither jam "
-        "nor finger; its lids need [calibration.N] tables.",
+        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and feels no jam and "
+        "no finger; its lids need [calibration.N] tables.",
     )
     port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
     baud: int = Field(115200, ge=9600, le=1_000_000, description="Line speed; the firmware is built for 115200.")
     telemetry_ms: int = Field(500, ge=50, le=10000, description="Wanted telemetry period while idle.")
-    maestro: MaestroSettings = MaestroSettings()
+    maestro: MaestroSettings = Field(
+        MaestroSettings(), description='How a Pololu Maestro is wired and set up; only for kind = "maestro".'
+    )
 
 
 class MqttSettings(Section):

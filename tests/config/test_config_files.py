@@ -39,7 +39,7 @@ def test_what_a_sample_comments_out_is_valid_too(sample: Path, tmp_path: Path) -
 
 def test_samples_for_each_machine_are_there() -> None:
     """The README names them."""
-    assert [x.name for x in SAMPLES] == ["demo.toml", "jetson.toml", "x86.toml"]
+    assert [x.name for x in SAMPLES] == ["demo.toml", "jetson.toml", "maestro.toml", "x86.toml"]
 
 
 def test_the_shipped_schema_is_fresh() -> None:
