@@ -6,8 +6,6 @@ it off the emulated board unless ``--all-bodies`` is given. With ``--port`` all 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -78,43 +76,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Path]], Path]:
-    """Builds something once a session, also when several processes share one; what cannot be built fails each test alike."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-
-    def once(name: str, make: Callable[[Path], Path]) -> Path:
-        folder = shared / name
-        folder.mkdir(exist_ok=True)
-        done, failed = folder / "where", folder / "why_not"
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists() and not failed.exists():
-                try:
-                    done.write_text(str(make(folder)))
-                except build.BuildError as error:
-                    failed.write_text(str(error))
-        if failed.exists():
-            pytest.fail(failed.read_text(), pytrace=False)
-        return Path(done.read_text())
-
-    return once
-
-
-@pytest.fixture(scope="session")
 def host_program(build_once: Callable[[str, Callable[[Path], Path]], Path]) -> Callable[[], Path]:
     """The host build's program, compiled when first asked for."""
     return lambda: build_once("host_body", build.compile_host_body)
-
-
-@pytest.fixture(scope="session")
-def avr_program(build_once: Callable[[str, Callable[[Path], Path]], Path]) -> Callable[[], tuple[Path, Path]]:
-    """The emulator and the image, compiled when first asked for."""
-    return lambda: (
-        build_once("avr_body", build.compile_avr_body),
-        build_once("image", lambda _: build.build_image()),
-    )
 
 
 @pytest.fixture

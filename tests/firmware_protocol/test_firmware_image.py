@@ -13,8 +13,8 @@ import pytest
 
 from firmware_protocol import messages as m
 from firmware_protocol.version import FIRMWARE
+from tests.firmware_protocol.bodies import build
 from tests.firmware_protocol.bodies.build import FIRMWARE as SOURCES
-from tests.firmware_protocol.bodies.build import need
 
 BOARD = SOURCES / "boards" / "mega2560"
 FLASH_BYTES = 0x3E000
@@ -23,7 +23,6 @@ RAM_BYTES = 8192
 EEPROM_BYTES = 4096
 STACK_BYTES = 2048
 """Must be left at least; less than 400 have been seen in use."""
-GIT = 0x1234ABCD
 MAGIC = b"BINFW\x00\x01\x00"
 MEGA2560 = 1
 VECTORS = 57
@@ -43,8 +42,18 @@ ARDUINO = {
     **{n: f"L{49 - n}" for n in range(42, 50)},
     **{n: f"B{53 - n}" for n in range(50, 54)},
     **dict(enumerate(("E0", "E1", "E4", "E5", "G5", "E3", "H3", "H4", "H5", "H6", "B4", "B5", "B6", "B7"))),
-    **{14: "J1", 15: "J0", 16: "H1", 17: "H0", 18: "D3", 19: "D2", 20: "D1", 21: "D0"},
-    **{38: "D7", 39: "G2", 40: "G1", 41: "G0"},
+    14: "J1",
+    15: "J0",
+    16: "H1",
+    17: "H0",
+    18: "D3",
+    19: "D2",
+    20: "D1",
+    21: "D0",
+    38: "D7",
+    39: "G2",
+    40: "G1",
+    41: "G0",
 }
 """Digital pins of the Arduino Mega 2560, by its published pin mapping."""
 
@@ -58,18 +67,8 @@ def run(*command: object) -> str:
 
 @pytest.fixture(scope="session")
 def image(build_once: Callable[[str, Callable[[Path], Path]], Path]) -> Path:
-    """The ELF, built outside of the source tree, as of commit GIT; `make` said nothing on stderr."""
-    need("avr-gcc", "gcc-avr avr-libc binutils-avr")
-    need("make", "make")
-
-    def make(folder: Path) -> Path:
-        command = ["make", "-s", "-C", str(SOURCES), f"BUILD={folder}", f"GIT=0x{GIT:08x}ul"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        (folder / "said").write_text(done.stdout)
-        return folder / "mega2560.elf"
-
-    return build_once("static_image", make)
+    """The ELF that the tests of the emulated board run."""
+    return build_once("image", build.build_image)
 
 
 @pytest.fixture(scope="session")
@@ -80,21 +79,28 @@ def flash(image: Path) -> bytes:
     return binary.read_bytes()
 
 
+def identity(flash: bytes) -> tuple[int, ...]:
+    """Board, version (3), commit, protocol (2), by the identification block."""
+    return struct.unpack_from("<4BI2B", flash, flash.index(MAGIC) + len(MAGIC))
+
+
 def test_the_image_says_what_it_is(flash: bytes) -> None:
     """The identification block stands in the hex file once: board, version, commit, protocol."""
     assert flash.count(MAGIC) == 1
-    block = flash[flash.index(MAGIC) + len(MAGIC) :]
-    assert struct.unpack_from("<4BI2B", block) == (MEGA2560, *FIRMWARE, GIT, m.PROTO_MAJOR, m.PROTO_MINOR)
+    board, *version, _, major, minor = identity(flash)
+    assert (board, tuple(version), major, minor) == (MEGA2560, FIRMWARE, m.PROTO_MAJOR, m.PROTO_MINOR)
 
 
 def test_sizes(image: Path, flash: bytes) -> None:
     """It leaves the bootloader alone and the stack its room, and `make` reports the same figures."""
-    size = {name: int(size) for name, size in re.findall(r"^\.(\w+) +(\d+)", run("avr-size", "-A", image), re.MULTILINE)}
+    size = {
+        name: int(size) for name, size in re.findall(r"^\.(\w+) +(\d+)", run("avr-size", "-A", image), re.MULTILINE)
+    }
     ram = size["data"] + size["bss"] + size["noinit"]
     assert len(flash) == size["text"] + size["data"] <= FLASH_BYTES
     assert ram <= RAM_BYTES - STACK_BYTES
     assert 0 < size["eeprom"] <= EEPROM_BYTES
-    said = re.findall(r"^(\w+) +(\d+)", (image.parent / "said").read_text(), re.MULTILINE)
+    said = re.findall(r"^(\w+) +(\d+)", run("make", "-s", "-C", SOURCES, "size", f"BUILD={image.parent}"), re.MULTILINE)
     assert {name: int(value) for name, value in said} == {
         "flash": len(flash),
         "RAM": ram,
@@ -135,11 +141,14 @@ def _jmp_at(flash: bytes, at: int) -> int:
     return ((first & 0x01F0) << 13 | (first & 1) << 16 | second) * 2
 
 
-def test_the_same_source_gives_the_same_bytes(image: Path, tmp_path: Path) -> None:
-    """Neither the place nor the time of a build, nor its git folder, is in the image."""
+def test_the_same_source_gives_the_same_bytes(image: Path, flash: bytes, tmp_path: Path) -> None:
+    """Neither the place nor the time of a build, nor its git folder, is in the image; and the compiler has nothing to say."""
     elsewhere = tmp_path / "firmware"
     shutil.copytree(SOURCES, elsewhere, ignore=shutil.ignore_patterns("build"))
-    run("make", "-s", "-C", elsewhere, f"GIT=0x{GIT:08x}ul")
+    git = identity(flash)[4]
+    command = ["make", "-s", "-C", str(elsewhere), f"GIT=0x{git:08x}ul" if git else "GIT=0ul"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     assert (elsewhere / "build" / "mega2560.hex").read_bytes() == image.with_suffix(".hex").read_bytes()
 
 

@@ -40,12 +40,12 @@ def compile_avr_body(folder: Path) -> Path:
     return program
 
 
-def build_image() -> Path:
-    """The real firmware image, as `make firmware` builds it."""
+def build_image(folder: Path) -> Path:
+    """The real firmware image, as `make firmware` builds it, but outside of the source tree: others may be building there."""
     need("avr-gcc", "gcc-avr avr-libc binutils-avr")
     need("make", "make")
-    run(["make", "--no-print-directory", "-C", str(FIRMWARE)])
-    return FIRMWARE / "build" / "mega2560.elf"
+    run(["make", "--no-print-directory", "-C", str(FIRMWARE), f"BUILD={folder}"])
+    return folder / "mega2560.elf"
 
 
 def need(tool: str, packages: str) -> None:
