@@ -1,4 +1,4 @@
-"""Calibration of one lid by hand: what the person does, what the controller does meanwhile, and that it ends with the lid shut."""
+"""Calibration of one lid by hand: what the person does, what the controller does, and that it ends with the lid shut."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_it_waits_while_somebody_thinks_but_not_for_ever(monkeypatch: pytest.Mon
 
 
 def test_a_dead_program_leaves_a_shut_lid() -> None:
-    """kill -9: silence, and the controller shuts the lid after 2 s."""
+    """Killed: silence, and the controller shuts the lid after 2 s."""
     rig = Rig(ENDS)
     at_work(rig)
     rig.live(4.0)
