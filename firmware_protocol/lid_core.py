@@ -211,7 +211,7 @@ class LidCore:
                 self._end_motion(lid, now_ms)  # turns back at once: no rest for a lid without a host
                 self._begin_closing(lid, now_ms)
             else:
-                lid.close_due = lid.phase not in (LidPhase.CLOSED, LidPhase.FAULT)
+                lid.close_due = True  # says nothing to a lid that is shut or latched
 
     def halt(self, now_ms: int) -> None:
         """STOP: no lid moves, nothing waits; a lid halted on its way shuts by itself after its hold time."""

@@ -528,7 +528,7 @@ void bin_lids_close_all(struct bin_core *core)
             end_motion(core, lid); /* turns back at once: no rest for a lid without a host */
             begin_closing(core, lid);
         } else {
-            lid->close_due = !bin_lid_in(lid, BIN_PHASE(CLOSED) | BIN_PHASE(FAULT));
+            lid->close_due = true; /* says nothing to a lid that is shut or latched */
         }
     }
 }

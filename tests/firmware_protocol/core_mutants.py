@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.firmware_protocol.bodies.build import FIRMWARE
 from tests.firmware_protocol.fuzz.scripts import Script, to_bytes, trace
 from tests.firmware_protocol.fuzz.stories import story
-from tests.firmware_protocol.test_c_coverage import FIRMWARE, FUZZ, INSIDE, TURNS
+from tests.firmware_protocol.test_c_coverage import FUZZ, INSIDE, TURNS
 
 SOURCE = FIRMWARE / "bin_core.c"
 STORIES, OPS = 400, 600

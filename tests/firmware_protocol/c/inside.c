@@ -277,8 +277,12 @@ static void after_49_days_nothing_is_young_again(void)
         core.opens_ms[i] = core.now_ms;
     }
     core.opens = BIN_OPENS_MAX;
-    core.moved = core.lids[0].moved = true;
-    core.ended_ms = core.lids[0].ended_ms = core.now_ms;
+    core.moved = true;
+    core.ended_ms = core.now_ms;
+    for (i = 0; i < core.lid_count; i++) {
+        core.lids[i].moved = true;
+        core.lids[i].ended_ms = core.now_ms;
+    }
     CHECK(ask_to_open(0) == BIN_CODE_RATE_LIMIT);
     for (i = 0; i < BIN_OPENS_MAX; i++) {
         CHECK(core.opens == BIN_OPENS_MAX - i);
@@ -287,7 +291,10 @@ static void after_49_days_nothing_is_young_again(void)
     CHECK(core.opens == 0);
     later(0u - BIN_OPENS_MAX * (uint32_t)BIN_OPENS_WINDOW_MS);
     CHECK(core.now_ms == 100000);
-    CHECK(!core.moved && !core.lids[0].moved);
+    CHECK(!core.moved);
+    for (i = 0; i < core.lid_count; i++) {
+        CHECK(!core.lids[i].moved);
+    }
     CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
 }
 
