@@ -17,6 +17,8 @@ PLAIN_PORT = 1883
 TLS_PORT = 8883
 MAESTRO_TRAVEL_S = 5.0
 """Its start waits for lids that stood open, and must be done before service.stale_s."""
+MAESTRO_SLACK_S = 2.0
+"""All else that a start does."""
 _OTHERS_MAY_READ = 0o004
 
 
@@ -98,6 +100,10 @@ def _maestro(settings: Settings) -> Iterator[Finding]:
     maestro = settings.controller.maestro
     if settings.controller.kind != "maestro":
         return
+    proof_s = maestro.timeout_s + MAESTRO_TRAVEL_S + MAESTRO_SLACK_S
+    if settings.service.stale_s < proof_s:
+        text = f"must be at least {proof_s:g} with this Maestro, whose start may take so long (got {settings.service.stale_s:g})"
+        yield Finding(("service", "stale_s"), text)
     taken = {} if maestro.stop_channel is None else {maestro.stop_channel: "the stop switch"}
     for index, lid in enumerate(settings.lids):
         if lid.lid > len(maestro.channels):

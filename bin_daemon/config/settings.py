@@ -339,8 +339,8 @@ class ControllerSettings(Section):
 
     kind: Literal["smartbin", "maestro"] = Field(
         "smartbin",
-        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and feels no jam and "
-        "no finger; its lids need [calibration.N] tables.",
+        description="smartbin: the firmware of this project. maestro: a Pololu Maestro, which confirms nothing and feels no jam "
+        "and no finger; its lids need [calibration.N] tables.",
     )
     port: str = Field("sim://bin", description="/dev/serial/by-id/..., sim://WORLD or any pyserial URL.")
     baud: int = Field(115200, ge=9600, le=1_000_000, description="Line speed; the firmware is built for 115200.")

@@ -24,6 +24,7 @@ from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.ledger import Ledger
 from bin_daemon.lids.maestro_bytes import OFF, QUARTERS, Dialect
+from bin_daemon.lids.maestro_core import MaestroCore
 from bin_daemon.lids.maestro_line import MaestroLine
 from bin_daemon.lids.maestro_proof import prove
 from bin_daemon.lids.maestro_servo import servo
@@ -64,12 +65,15 @@ class MaestroLids:
         self._stop_waiting = threading.Event()
         self._ledger = Ledger()
         self._reports: deque[LidReport] = deque()
+        maestro = settings.maestro
+        servos = [servo(n, maestro.channels[n - 1], x) for n, x in self._calibration.items()]
+        self._core = MaestroCore(servos, self._ledger, capabilities(maestro.stop_channel))
         self._session: MaestroSession | None = None
         self._broken: DeviceError | None = None
         self._hello: ControllerInfo | None = None
         self._line_errors: dict[str, int] = {}
         self._log = structlog.get_logger().bind(port=settings.port)
-        self._state = self._unknown(LidsState(connected=False))
+        self._state = self._unknown()
         self._details = {n: self._detail(n) for n in self._calibration}
 
     @property
@@ -105,7 +109,7 @@ class MaestroLids:
         with self._changed:
             self._ledger.begin(command, self._clock())
             if self._session:
-                self._session.core.ask_open(command, self._clock())
+                self._core.ask_open(command, self._clock())
             else:
                 self._ledger.ended(command.action_id, Outcome.NO_REPLY, "NOT_CONNECTED")
             self._act()
@@ -116,20 +120,20 @@ class MaestroLids:
     def close(self, lid: int) -> bool:
         """Shut one lid now; any thread. True when the Maestro was told and reports no error."""
         with self._changed:
-            taken = self._session is not None and self._session.core.ask_close(lid, self._clock())
+            taken = self._session is not None and self._core.ask_close(lid, self._clock())
             return self._act() and taken
 
     def stop(self, *, latch: bool = False) -> bool:
         """Take the pulses of every motion away now; any thread. With ``latch`` nothing moves until `clear_stop`."""
         with self._changed:
             if self._session:
-                self._session.core.halt(self._clock(), "STOPPED", latch=latch)
+                self._core.halt(self._clock(), "STOPPED", latch=latch)
             return self._act()
 
     def clear_stop(self) -> bool:
         """Clear a latched stop and latched faults; moves nothing. False while the stop switch is pressed."""
         with self._changed:
-            cleared = self._session is not None and self._session.core.clear(self._clock())
+            cleared = self._session is not None and self._core.clear(self._clock())
             self._publish()
             return cleared
 
@@ -153,9 +157,8 @@ class MaestroLids:
         maestro = self._settings.maestro
         with opened(self._settings.port, self._settings.baud) as port:
             line = MaestroLine(port, self._settings.port, Dialect(maestro.device, maestro.crc))
-            servos = [servo(n, maestro.channels[n - 1], x) for n, x in self._calibration.items()]
-            prove(line, servos, maestro.timeout_s, clock=self._clock, wait=self._wait)
-            self._begin(MaestroSession(line, servos, self._ledger, maestro.stop_channel, clock=self._clock))
+            prove(line, list(self._core.servos.values()), maestro.timeout_s, clock=self._clock, wait=self._wait)
+            self._begin(line)
             try:
                 yield self._step
             finally:
@@ -165,9 +168,11 @@ class MaestroLids:
         if self._stop_waiting.wait(seconds):
             raise DeviceError(f"{self._settings.port}: not proved, for the daemon ends", hint="start the daemon again")
 
-    def _begin(self, session: MaestroSession) -> None:
+    def _begin(self, line: MaestroLine) -> None:
         with self._changed:
-            self._session, self._broken = session, None
+            stop_channel = self._settings.maestro.stop_channel
+            self._session = MaestroSession(line, self._core, stop_channel, clock=self._clock)
+            self._broken = None
             self._hello = self._info()
             self._publish()
         self._log.info(
@@ -188,7 +193,7 @@ class MaestroLids:
                 raise DeviceError(
                     f"{self._settings.port}: used outside its session", hint="use the step inside `with session()`"
                 )
-            self._changed.wait(REST_TURN_S if self._session.core.at_rest else MOVING_TURN_S)
+            self._changed.wait(REST_TURN_S if self._core.at_rest else MOVING_TURN_S)
             self._act()
             if self._broken:
                 raise self._broken
@@ -219,27 +224,28 @@ class MaestroLids:
         )
 
     def _publish(self) -> None:
-        self._state = self._session.core.state if self._session else self._unknown(self._state)
+        self._state = self._core.state if self._session else self._unknown()
         self._details = {n: self._detail(n) for n in self._calibration}
         if self._session:
             self._line_errors = dict(self._session.line.counts)
         self._reports.extend(self._ledger.take())
         self._changed.notify_all()
 
+    def _unknown(self) -> LidsState:
+        """Nobody knows any more; a latched stop stays latched."""
+        known = self._core.state
+        lids = {n: LidState(n, LidPosition.UNKNOWN, None, x.closed_t_s) for n, x in known.lids.items()}
+        return replace(known, connected=False, lids=lids)
+
     def _detail(self, lid: int) -> LidDetail:
         known = lid_detail(None, self._calibration[lid], "the config; a Maestro stores none")
-        row = self._session.core.servo(lid) if self._session else None
+        row = self._core.servos[lid] if self._session else None
         return replace(
             known,
             jam_ma=None,
             phase=row.phase.value if row else None,
             pulse_us=row.seen // QUARTERS if row and row.seen != OFF else None,
         )
-
-    def _unknown(self, before: LidsState) -> LidsState:
-        ended = {n: x.closed_t_s for n, x in before.lids.items()}
-        lids = {n: LidState(n, LidPosition.UNKNOWN, None, ended.get(n)) for n in self._calibration}
-        return LidsState(connected=False, lids=lids, capabilities=capabilities(self._settings.maestro.stop_channel))
 
 
 def _calibrated(lid: int, calibration: Mapping[int, CalibrationSettings]) -> CalibrationSettings:

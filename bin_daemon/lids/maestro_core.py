@@ -33,32 +33,35 @@ DETACH_S = 1.0
 
 
 class MaestroCore:
-    """Not thread-safe: its owner holds the mutex. Begins with all lids shut and their pulses on, as the owner has just proved."""
+    """Not thread-safe: its owner holds the mutex. Outlives the port: a latched stop, the last openings and when a lid last moved
+    count on when the port is opened afresh.
+    """
 
-    def __init__(
-        self, servos: Sequence[Servo], ledger: Ledger, now_s: float, capabilities: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, servos: Sequence[Servo], ledger: Ledger, capabilities: frozenset[str]) -> None:
+        self.servos = {servo.lid: servo for servo in servos}
+        self.strays: list[int] = []
+        """Lids whose pulse was changed by another, at the last turn."""
         self._capabilities = capabilities
-        self._servos = {servo.lid: servo for servo in servos}
         self._ledger = ledger
         self._opens: deque[float] = deque(maxlen=lim.OPENS_MAX)
         self._executed: deque[int] = deque(maxlen=lim.ACTION_RING)
         self._latched = self._pressed = False
-        for one in servos:
-            one.target = one.seen = one.closed_q
-            one.enter(Phase.SHUT, now_s)
+
+    def begin(self, now_s: float) -> None:
+        """All lids are shut and their pulses on, as the owner has just proved."""
+        for servo in self.servos.values():
+            servo.target = servo.seen = servo.closed_q
+            servo.attaching = servo.stay = servo.broken = False
+            servo.command = None
+            servo.enter(Phase.SHUT, now_s)
 
     @property
     def state(self) -> LidsState:
         """All lids at this moment, as far as their pulses tell."""
-        lids = {n: LidState(n, POSITIONS[x.phase], None, x.ended_s) for n, x in self._servos.items()}
+        lids = {n: LidState(n, POSITIONS[x.phase], None, x.ended_s) for n, x in self.servos.items()}
         return LidsState(
             connected=True, lids=lids, stopped=self.stopped, stop_pressed=self._pressed, capabilities=self._capabilities
         )
-
-    def servo(self, lid: int) -> Servo:
-        """One row, for telling."""
-        return self._servos[lid]
 
     @property
     def stopped(self) -> bool:
@@ -68,7 +71,7 @@ class MaestroCore:
     @property
     def at_rest(self) -> bool:
         """No lid moves, and none will before somebody asks."""
-        return all(x.phase in AT_REST or x.stay for x in self._servos.values())
+        return all(x.phase in AT_REST or x.stay for x in self.servos.values())
 
     # ---- the gate ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class MaestroCore:
 
     def _rest_left(self, servo: Servo, now_s: float) -> float:
         """Stricter than our own controller, which sees its lids: while another lid is not shut, this one waits."""
-        others = [x for x in self._servos.values() if x is not servo]
+        others = [x for x in self.servos.values() if x is not servo]
         if any(x.phase not in AT_REST | {Phase.WAITING} for x in others):
             return STAGGER_S
         ends = [x.ended_s + STAGGER_S for x in others if x.ended_s is not None]
@@ -105,7 +108,7 @@ class MaestroCore:
 
     def ask_open(self, command: LidCommand, now_s: float) -> None:
         """Take a command that the ledger knows: it waits for its turn, or its report is due."""
-        servo = self._servos.get(command.lid)
+        servo = self.servos.get(command.lid)
         if command.action_id in self._executed:
             self._ledger.ended(command.action_id, Outcome.INTERRUPTED, "DUPLICATE")
         elif servo is None:
@@ -120,7 +123,7 @@ class MaestroCore:
 
     def ask_close(self, lid: int, now_s: float) -> bool:
         """Shut one lid, whatever it does; False when it may not move."""
-        servo = self._servos.get(lid)
+        servo = self.servos.get(lid)
         if servo is None or self.stopped or servo.phase is Phase.FAULT:
             return False
         if servo.phase is Phase.WAITING:
@@ -134,7 +137,7 @@ class MaestroCore:
         """Take the pulses of what moves away. Without ``latch`` it shuts by itself after `HALTED_HOLD_S`."""
         self._latched |= latch
         self._ledger.interrupt(code)
-        for servo in self._servos.values():
+        for servo in self.servos.values():
             if servo.phase is Phase.WAITING:
                 servo.command = None
                 servo.enter(Phase.SHUT, now_s)
@@ -147,7 +150,7 @@ class MaestroCore:
         if self._pressed:
             return False
         self._latched = False
-        for servo in self._servos.values():
+        for servo in self.servos.values():
             if servo.phase is Phase.FAULT:
                 servo.broken, servo.stay = False, True
                 servo.enter(Phase.HALTED, now_s)
@@ -160,20 +163,22 @@ class MaestroCore:
         if pressed and not self._pressed:
             self.halt(now_s, "STOP_PRESSED", latch=True)
         self._pressed = pressed
-        if strays := [x for n, x in self._servos.items() if not x.fits(seen[n])]:
-            for servo in strays:
-                servo.target, servo.attaching = UNKNOWN, False
-                servo.phase = Phase.CLOSING if servo.phase in AT_REST else servo.phase
+        self.strays = [n for n, x in self.servos.items() if not x.fits(seen[n])]
+        for number in self.strays:
+            servo = self.servos[number]
+            servo.target, servo.attaching = UNKNOWN, False
+            servo.phase = Phase.CLOSING if servo.phase in AT_REST else servo.phase
+        if self.strays:
             self._shut_all("PULSE_CHANGED_BY_ANOTHER", now_s)
-        for number, servo in self._servos.items():
+        for number, servo in self.servos.items():
             servo.seen = seen[number]
             self._advance(servo, now_s)
         self._start_next(now_s)
-        return [order for servo in self._servos.values() for order in self._due(servo, now_s)]
+        return [order for servo in self.servos.values() for order in self._due(servo, now_s)]
 
     def sent(self, order: Order, now_s: float) -> None:
         """A Set Target went out and the error register stayed clear."""
-        servo = self._servos[order.lid]
+        servo = self.servos[order.lid]
         servo.attaching = servo.target == OFF
         servo.target, servo.arrived_s = order.target, None
         if servo.phase is Phase.OPENING and order.target == servo.open_q and servo.command:
@@ -181,7 +186,7 @@ class MaestroCore:
 
     def failed(self, errors: Errors, now_s: float) -> None:
         """The Maestro tells of an error, so it has sent all channels home, which is shut (4.e)."""
-        for servo in self._servos.values():
+        for servo in self.servos.values():
             if servo.phase in {Phase.SHUT, Phase.WAITING}:
                 servo.target, servo.attaching, servo.arrived_s = servo.closed_q, True, None
             else:
@@ -191,7 +196,7 @@ class MaestroCore:
     def _shut_all(self, code: str, now_s: float) -> None:
         """Doubt: what is under way is over, what may stand open is shut. A stop in force takes the pulses away instead."""
         self._ledger.interrupt(code)
-        for servo in self._servos.values():
+        for servo in self.servos.values():
             servo.command = None
             if servo.phase is Phase.WAITING:
                 servo.enter(Phase.SHUT, now_s)
@@ -235,7 +240,7 @@ class MaestroCore:
         self._end(servo, Outcome.UNCONFIRMED, "SENT")
 
     def _start_next(self, now_s: float) -> None:
-        waiting = sorted((x for x in self._servos.values() if x.phase is Phase.WAITING), key=lambda x: x.since_s)
+        waiting = sorted((x for x in self.servos.values() if x.phase is Phase.WAITING), key=lambda x: x.since_s)
         for servo in waiting:  # first come, first served
             if servo.command and not self.may_open(servo, 0.0, now_s):
                 self._opens.append(now_s)
@@ -248,7 +253,7 @@ class MaestroCore:
             return []
         if target == OFF:
             servo.last_q = servo.seen if servo.seen != OFF else servo.last_q
-        return [Order(servo.lid, servo.channel, target)]
+        return [Order(servo.lid, servo.channel, servo.speed, target)]
 
     def _wanted(self, servo: Servo, now_s: float) -> int | None:
         if self.stopped or servo.phase is Phase.HALTED:

@@ -24,6 +24,8 @@ SILENCE_SLACK_S = 0.2
 """Beyond the time-out: the host's sleep, the line, and the Maestro's own clock."""
 LOOK_S = 0.02
 """One servo frame."""
+SHORT_S = 0.3
+"""A time-out that runs out by then would run out between two turns, again and again."""
 CREEP = 1
 """Lowest speed, 25 us in a second: what a lid does in `HOME_S` nobody sees."""
 HOME_S = 0.1
@@ -39,8 +41,8 @@ def prove(
     clock: Callable[[], float],
     wait: Callable[[float], None],
 ) -> None:
-    """Shut all lids and see the dead-man work; afterwards every channel sends its closed pulse. Takes ``timeout_s``, and the
-    lids' travel where they stood open; ``wait`` lets so many seconds pass. Raises `DeviceError` that says which setting is wrong.
+    """Shut all lids and see the dead-man work; afterwards every channel sends its closed pulse. Takes ``timeout_s`` + 1 s, and
+    the lids' travel where they stood open; ``wait`` lets so many seconds pass. Raises `DeviceError` that names the wrong setting.
     """
     line.forget_input()
     line.errors()  # an earlier host's, or of a command that our opening cut short
@@ -60,6 +62,8 @@ def prove(
         line.set_target(servo.channel, OFF)
     _check_clear(line)
     _check_off(line, servos)
+    wait(SHORT_S)
+    _check_clear(line)
     wait(timeout_s + SILENCE_SLACK_S)
     _check_timeout(line, timeout_s)
     for servo in servos:

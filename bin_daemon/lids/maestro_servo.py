@@ -41,6 +41,8 @@ POSITIONS = {
     Phase.FAULT: LidPosition.FAULT,
 }
 AT_REST = frozenset({Phase.SHUT, Phase.FAULT})
+STANDING = AT_REST | {Phase.WAITING, Phase.OPEN}
+"""Where the pulse has arrived."""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ class Servo:
             return seen == OFF
         if self.attaching:
             return seen in {OFF, self.target}
-        if self.arrived_s is not None:
+        if self.arrived_s is not None or (self.target != UNKNOWN and self.phase in STANDING):
             return seen == self.target
         return min(self.open_q, self.closed_q) <= seen <= max(self.open_q, self.closed_q)
 
@@ -97,10 +99,11 @@ class Servo:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One Set Target that is due."""
+    """One Set Target that is due, and the speed at which; both are absolute."""
 
     lid: int
     channel: int
+    speed: int
     target: int
 
 

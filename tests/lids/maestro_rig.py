@@ -12,6 +12,7 @@ from bin_daemon.domain import LidCommand, LidPosition, LidReport
 from bin_daemon.lids.ledger import Ledger
 from bin_daemon.lids.maestro import MOVING_TURN_S, REST_TURN_S
 from bin_daemon.lids.maestro_bytes import Dialect
+from bin_daemon.lids.maestro_core import MaestroCore
 from bin_daemon.lids.maestro_line import MaestroLine
 from bin_daemon.lids.maestro_proof import prove
 from bin_daemon.lids.maestro_servo import servo
@@ -79,6 +80,9 @@ class MaestroBench:
         self.reports: list[LidReport] = []
         self.line = MaestroLine(cast("serial.Serial", self.port), "virtual", dialect)
         self.servos = [servo(n, n - 1, calibration) for n in range(1, self.options.lids + 1)]
+        stop = self.options.stop_channel
+        self._stop_channel = None if stop < 0 else stop
+        self.core = MaestroCore(self.servos, self.ledger, frozenset({"unconfirmed"}))
         self._session: MaestroSession | None = None
 
     @property
@@ -96,10 +100,7 @@ class MaestroBench:
             clock=lambda: self.now_s,
             wait=self.let_pass,
         )
-        stop = self.options.stop_channel
-        self._session = MaestroSession(
-            self.line, self.servos, self.ledger, None if stop < 0 else stop, clock=lambda: self.now_s
-        )
+        self._session = MaestroSession(self.line, self.core, self._stop_channel, clock=lambda: self.now_s)
         return self
 
     def let_pass(self, seconds: float) -> None:
@@ -114,7 +115,7 @@ class MaestroBench:
         well = self.session.turn()
         self.ledger.expire(self.now_s)
         self.reports += self.ledger.take()
-        self.let_pass(REST_TURN_S if self.session.core.at_rest else MOVING_TURN_S)
+        self.let_pass(REST_TURN_S if self.core.at_rest else MOVING_TURN_S)
         return well
 
     def run(self, seconds: float) -> None:
@@ -134,7 +135,7 @@ class MaestroBench:
         """Ask for one opening."""
         command = LidCommand(lid, None, hold_ms, start_within_ms, action_id)
         self.ledger.begin(command, self.now_s)
-        self.session.core.ask_open(command, self.now_s)
+        self.core.ask_open(command, self.now_s)
         self.turn()
 
     def report(self, action_id: int) -> LidReport:
@@ -145,7 +146,7 @@ class MaestroBench:
 
     def position(self, lid: int) -> LidPosition:
         """As the state says."""
-        return self.session.core.state.lids[lid].position
+        return self.core.state.lids[lid].position
 
     def opens(self) -> dict[int, int]:
         """How often each lid left its rim."""

@@ -36,8 +36,8 @@ def test_one_open_ends_unconfirmed() -> None:
     assert {x.lid for x in bench.motions} == {3}
     bench.run(2.0)
     assert [bench.device.pulse_us(n) for n in range(1, 5)] == [None] * 4
-    assert bench.session.core.state.all_closed
-    assert bench.session.core.state.lids[3].closed_t_s is not None
+    assert bench.core.state.all_closed
+    assert bench.core.state.lids[3].closed_t_s is not None
 
 
 def test_a_lid_without_pulses_opens_at_its_speed() -> None:
@@ -127,7 +127,7 @@ def test_an_error_while_open_shuts_and_is_told(bit: int) -> None:
     report = bench.report(5)
     assert report.outcome is Outcome.INTERRUPTED
     assert report.code.startswith("MAESTRO_")
-    bench.until(lambda: bench.session.core.state.all_closed, 1.5)
+    bench.until(lambda: bench.core.state.all_closed, 1.5)
     assert bench.device.all_closed
     bench.run(1.0)
     bench.open(2, 6)
@@ -151,7 +151,7 @@ def test_an_open_that_arrives_damaged_moves_nothing() -> None:
     assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "MAESTRO_PROTOCOL")
     bench.run(3.0)
     assert bench.opens() == {}
-    assert bench.session.core.state.all_closed
+    assert bench.core.state.all_closed
 
 
 def test_a_dead_host_leaves_shut_lids() -> None:
@@ -174,20 +174,22 @@ def test_a_host_that_slept_finds_its_lids_shut() -> None:
     assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "MAESTRO_TIMEOUT")
     bench.run(3.0)
     assert bench.opens() == {4: 1}
-    assert bench.session.core.state.all_closed
+    assert bench.core.state.all_closed
 
 
 def test_a_lid_that_somebody_else_moves_is_shut() -> None:
-    """The Control Center opens a lid behind our back: seen at the next look, told to shut, nothing may open meanwhile."""
+    """The Control Center opens a lid behind our back: seen at the next look, shut, and the Maestro proved afresh."""
     bench = MaestroBench().prove()
     bench.run(2.5)
     bench.device.set_target(2, 2000)
-    bench.turn()
+    with pytest.raises(DeviceError, match="pulse of lid 2") as caught:
+        bench.run(0.5)
+    assert "Control Center" in caught.value.hint
     assert bench.position(2) is LidPosition.CLOSING
-    bench.open(1, 1, start_within_ms=100)
-    assert bench.report(1).code == "BUSY"
-    bench.until(lambda: bench.session.core.state.all_closed)
+    reopen(bench)
     assert bench.device.all_closed
+    bench.open(2, 1)
+    assert bench.report(1).outcome is Outcome.UNCONFIRMED
 
 
 def test_an_open_lid_that_somebody_else_moves_is_shut() -> None:
@@ -196,8 +198,12 @@ def test_an_open_lid_that_somebody_else_moves_is_shut() -> None:
     bench.open(2, 1, hold_ms=9000)
     bench.until(lambda: bench.position(2) is OPEN)
     bench.device.set_target(2, 1500)
+    with pytest.raises(DeviceError, match="pulse of lid 2"):
+        bench.run(0.5)
+    bench.reports += bench.ledger.take()
+    bench.let_pass(0.5)
+    assert bench.device.all_closed
     assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "PULSE_CHANGED_BY_ANOTHER")
-    bench.until(lambda: bench.session.core.state.all_closed)
 
 
 def test_a_channel_whose_range_is_too_narrow_is_a_fault() -> None:
@@ -210,16 +216,16 @@ def test_a_channel_whose_range_is_too_narrow_is_a_fault() -> None:
     assert bench.device.all_closed
     bench.open(1, 2)
     assert bench.report(2).code == "FAULT_LATCHED"
-    assert not bench.session.core.ask_close(1, bench.now_s)
+    assert not bench.core.ask_close(1, bench.now_s)
     bench.open(2, 3)
     assert bench.report(3).outcome is Outcome.UNCONFIRMED
-    assert bench.session.core.clear(bench.now_s)
+    assert bench.core.clear(bench.now_s)
     before = len(bench.motions)
     bench.run(4.0)
     assert len(bench.motions) == before
     assert bench.position(1) is UNKNOWN
-    assert bench.session.core.ask_close(1, bench.now_s)
-    bench.until(lambda: bench.session.core.state.all_closed)
+    assert bench.core.ask_close(1, bench.now_s)
+    bench.until(lambda: bench.core.state.all_closed)
 
 
 def test_a_jam_goes_unnoticed_and_is_not_claimed() -> None:
@@ -232,7 +238,7 @@ def test_a_jam_goes_unnoticed_and_is_not_claimed() -> None:
 def test_a_close_before_time() -> None:
     """A close turns an opening lid back at once and withdraws a waiting one."""
     bench = MaestroBench().prove()
-    core = bench.session.core
+    core = bench.core
     bench.open(1, 1, hold_ms=9000)
     bench.open(2, 2, start_within_ms=9000)
     bench.turn()
@@ -251,20 +257,20 @@ def test_stop_takes_the_pulses_away_then_shuts() -> None:
     bench = MaestroBench(calibration=slow).prove()
     bench.open(1, 1)
     bench.until(lambda: (bench.device.pulse_us(1) or 0) > 1400)
-    bench.session.core.halt(bench.now_s, "STOPPED", latch=False)
+    bench.core.halt(bench.now_s, "STOPPED", latch=False)
     bench.turn()
     assert bench.device.pulse_us(1) is None
     assert bench.position(1) is UNKNOWN
     assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "STOPPED")
     bench.until(lambda: bench.device.pulse_us(1) is not None)
     assert (bench.device.pulse_us(1) or 0) > 1400
-    bench.until(lambda: bench.session.core.state.all_closed)
+    bench.until(lambda: bench.core.state.all_closed)
 
 
 def test_a_latched_stop_holds_until_cleared() -> None:
     """Nothing opens, nothing closes, no servo has a signal; clearing moves nothing; a close shuts."""
     bench = MaestroBench().prove()
-    core = bench.session.core
+    core = bench.core
     bench.open(1, 1, hold_ms=9000)
     bench.until(lambda: bench.position(1) is OPEN)
     core.halt(bench.now_s, "STOPPED", latch=True)
@@ -288,7 +294,7 @@ def test_a_stop_outlasts_an_error() -> None:
     bench = MaestroBench().prove()
     bench.open(1, 1, hold_ms=9000)
     bench.until(lambda: bench.position(1) is OPEN)
-    bench.session.core.halt(bench.now_s, "STOPPED", latch=True)
+    bench.core.halt(bench.now_s, "STOPPED", latch=True)
     bench.run(1.0)
     bench.device.fail(PROTOCOL)
     bench.run(0.5)
@@ -296,10 +302,66 @@ def test_a_stop_outlasts_an_error() -> None:
     assert bench.position(1) is UNKNOWN
 
 
+def test_a_latched_stop_and_the_count_of_openings_outlive_the_port() -> None:
+    """The cable is out and in again: what was stopped is stopped, and the twenty-first opening is still the twenty-first."""
+    bench = MaestroBench().prove()
+    for action_id in range(1, 21):
+        bench.open(1 + action_id % 4, action_id)
+        bench.report(action_id)
+        bench.run(0.3)
+    bench.core.halt(bench.now_s, "STOPPED", latch=True)
+    reopen(bench)
+    assert bench.core.state.stopped
+    bench.open(1, 21)
+    assert bench.report(21).code == "STOPPED"
+    assert bench.core.clear(bench.now_s)
+    bench.open(1, 22)
+    assert bench.report(22).code == "RATE_LIMIT"
+
+
+def test_error_after_error_is_told() -> None:
+    """Five within ten seconds: a DeviceError, which becomes a fault that a technician sees."""
+    bench = MaestroBench().prove()
+    for _ in range(4):
+        bench.device.fail(SIGNAL)
+        bench.run(1.0)
+    bench.device.fail(SIGNAL)
+    with pytest.raises(DeviceError, match="error after error") as caught:
+        bench.run(1.0)
+    assert "baud rate" in caught.value.hint
+
+
+def test_a_maestro_that_restarts_is_proved_afresh() -> None:
+    """On a serial line its port stays open: seen by its pulses with a lid open or all at rest, and its speeds are set again."""
+    for lid_open in (True, False):
+        bench = MaestroBench().prove()
+        if lid_open:
+            bench.open(1, 1, hold_ms=9000)
+            bench.until(lambda: bench.position(1) is OPEN)  # noqa: B023 - called in this turn of the loop
+        else:
+            bench.run(2.5)
+        bench.device.power_on()
+        with pytest.raises(DeviceError, match="something else has changed"):
+            bench.run(1.0)
+        reopen(bench)
+        assert bench.device.all_closed
+        assert bench.device.board.channels[0].speed == 200
+
+
+def test_speed_goes_with_every_target() -> None:
+    """A Maestro that restarted unseen, its pulses still on, has lost its speeds; the next opening is not flung open for that."""
+    bench = MaestroBench().prove()
+    bench.device.power_on()
+    bench.open(1, 1)
+    assert bench.report(1).outcome is Outcome.UNCONFIRMED
+    opening, opened = bench.motions[:2]
+    assert opened.t_s - opening.t_s > 0.15
+
+
 def test_the_stop_switch() -> None:
     """Pressed (or its wire broken) with a lid open: INTERRUPTED, no pulses, not to be cleared before it is released."""
     bench = MaestroBench(stop_channel=5).prove()
-    core = bench.session.core
+    core = bench.core
     bench.open(1, 1, hold_ms=9000)
     bench.until(lambda: bench.position(1) is OPEN)
     bench.device.press_stop()
@@ -322,7 +384,7 @@ def test_a_stop_channel_that_is_no_closed_contact_is_a_stop(reading: int) -> Non
     bench = MaestroBench(stop_channel=5).prove()
     bench.device.board.channels[5].reading = reading
     bench.turn()
-    assert bench.session.core.state.stop_pressed
+    assert bench.core.state.stop_pressed
 
 
 def test_a_script_that_fails_ends_the_session() -> None:
@@ -347,11 +409,11 @@ def test_the_farewell_shuts_before_the_time_out() -> None:
     bench.let_pass(0.5)
     assert bench.device.all_closed
     sent = len(bench.port.written)
-    bench.session.core.halt(bench.now_s, "STOPPED", latch=True)
+    bench.core.halt(bench.now_s, "STOPPED", latch=True)
     bench.session.farewell()
     assert len(bench.port.written) == sent
     bench.port.plugged = False
-    bench.session.core.clear(bench.now_s)
+    bench.core.clear(bench.now_s)
     bench.session.farewell()
 
 
@@ -394,9 +456,9 @@ def test_a_bad_line_leaves_shut_lids(fault: str) -> None:
     bench.run(15.0)
     assert sorted(x.action_id for x in bench.reports) == sorted(asked)
     assert sum(x.struck for x in faults) > 10
-    assert bench.session.core.state.all_closed
+    assert bench.core.state.all_closed
     wished = [x for x in bench.reports if x.outcome is Outcome.UNCONFIRMED]
-    assert len(wished) > len(asked) / 3
+    assert len(wished) >= len(asked) / 4
     if crc:
         assert all(n <= list(asked.values()).count(lid) for lid, n in bench.opens().items())
 
