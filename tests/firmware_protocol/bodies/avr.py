@@ -48,9 +48,9 @@ class AvrBody(LockstepBody):
         noise = bytes((cal.lid * 7 + n * 31 + 0x5A) % 256 for n in range(EEPROM_BYTES))
         self._put("E", struct.pack("<H", 0) + noise)
 
-    def hang(self) -> None:
-        """The main loop stands still; interrupts go on."""
-        self._put("H", b"")
+    def hang(self, *, interrupts: bool = True) -> None:
+        """The main loop stands still; interrupts go on, or not."""
+        self._put("H", bytes([interrupts]))
 
     def work(self) -> Work:
         """CPU load since the last call."""

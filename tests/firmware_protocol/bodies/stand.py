@@ -88,24 +88,34 @@ class Stand:
                 self.told.append(frame.message)
         return frames
 
-    def run(self, ms: float, *, ping: bool = True, step_ms: int = STEP_MS) -> list[Frame]:
-        """Let time pass; with ``ping`` the host is alive and acknowledges what it saw."""
+    def run(
+        self, ms: float, *, ping: bool = True, step_ms: int = STEP_MS, says: Callable[[], bytes] | None = None
+    ) -> list[Frame]:
+        """Let time pass. With ``ping`` the host is alive and acknowledges what it saw; ``says`` is asked for bytes each ms."""
         frames: list[Frame] = []
         end = self.now_ms + ms
+        step_ms = 1 if says else step_ms
         while self.now_ms < end:
-            due = ping and self.now_ms - self._pinged_ms >= PING_MS - step_ms
-            if due:
+            rx = says() if says else b""
+            if ping and self.now_ms - self._pinged_ms >= PING_MS - step_ms:
                 self._pinged_ms = self.now_ms
-            rx = self.frame(m.Ping(int(self.now_ms) % 2**32, self.acked)) if due else b""
+                rx += self.frame(m.Ping(int(self.now_ms) % 2**32, self.acked))
             frames += self.step(min(step_ms, end - self.now_ms), rx)
         return frames
 
-    def run_until(self, done: Callable[[], bool], ms: float = 10_000, *, ping: bool = True) -> None:
+    def run_until(
+        self,
+        done: Callable[[], bool],
+        ms: float = 10_000,
+        *,
+        ping: bool = True,
+        says: Callable[[], bytes] | None = None,
+    ) -> None:
         """Let time pass until something is so; fails when it never is."""
         end = self.now_ms + ms
         while not done():
             assert self.now_ms < end, "it never came to that"
-            self.run(STEP_MS, ping=ping)
+            self.run(STEP_MS, ping=ping, says=says)
 
     # ---- the line ---------------------------------------------------------------------------------------------------
 
@@ -169,8 +179,12 @@ class Stand:
 
     def reset(self, cause: ResetCause) -> None:
         """The controller restarts; what is on its way is lost."""
-        self._decoder = Decoder()
+        self.reset_decoder()
         self.body.reset(cause)
+
+    def reset_decoder(self) -> None:
+        """After a reset that the controller made itself: the frame that it broke off is no error."""
+        self._decoder = Decoder()
 
     def settle(self) -> None:
         """After a reset: until the controller speaks and answers."""

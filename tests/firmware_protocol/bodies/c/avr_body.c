@@ -434,7 +434,11 @@ static void store(const struct request *request) {
 
 static const uint8_t for_ever[] = {0xFF, 0xCF}; /* rjmp .-2 */
 
-static void hang(void) {
+static void hang(const struct request *request) {
+    if (request->len != 1) {
+        die("HANG has another length");
+    }
+    avr->sreg[S_I] = request->data[0] && avr->sreg[S_I];
     memcpy(avr->flash + HANG_AT, for_ever, sizeof for_ever);
     avr->pc = HANG_AT;
     avr->state = cpu_Running;
@@ -524,7 +528,7 @@ int main(int argc, char **argv) {
         case OP_STEP: step(&request); break;
         case OP_NOISE: spoil(&request); break;
         case OP_STORE: store(&request); break;
-        case OP_HANG: hang(); break;
+        case OP_HANG: hang(&request); break;
         case OP_WORK: tell_work(); break;
         default: die("unknown request");
         }

@@ -10,7 +10,7 @@
  * STEP    us u32, rx bytes
  * STORE   at u16, bytes                     writes the memory that keeps calibrations (host: at = lid, struct of the SET_CAL fields)
  * NOISE   seed u32                          damages the memory that survives a reset (an image: all of its RAM; RESET must follow)
- * HANG    (empty)                           the controller's loop stands still from now on (only an image can hang)
+ * HANG    interrupts u8                     the controller's loop stands still from now on, and with 0 its interrupts too (images only)
  * WORK    (empty)                           asks an image for its load since the last WORK, told with the next STEP
  */
 #ifndef LOCKSTEP_H
