@@ -1,14 +1,15 @@
-"""Test the tests: break bin_core.c in every small way, one at a time, and see that a test notices.
+"""Test the tests: break the C core in every small way, one at a time, and see that a test notices.
 
-``python -m tests.firmware_protocol.core_mutants [WORD]`` compiles each mutant (only those whose description holds WORD) and runs
-the tests from the inside (c/inside.c), then the seldom turns of test_c_coverage and STORIES stories, byte by byte against the
-Python reference. It prints each mutant that survives without being explained in EQUIVALENT, and exits 1 if there is one. Not part
-of CI: it takes some minutes on one core.
+``python -m tests.firmware_protocol.core_mutants [bin_core|bin_link|frame [WORD]]`` compiles each mutant of that source (only
+those whose description holds WORD) and runs the tests from the inside (c/inside.c), then the seldom turns of test_c_coverage and
+STORIES stories, byte by byte against the Python reference. It prints each mutant that survives without being explained in
+EQUIVALENT, and exits 1 if there is one. Not part of CI: it takes some minutes on one core.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,13 +23,14 @@ from tests.firmware_protocol.fuzz.scripts import Script, to_bytes, trace
 from tests.firmware_protocol.fuzz.stories import story
 from tests.firmware_protocol.test_c_coverage import FUZZ, INSIDE, TURNS
 
-SOURCE = FIRMWARE / "bin_core.c"
+REBUILT = {"bin_core": ["bin_core"], "bin_link": ["bin_link", "inside"], "frame": ["frame"]}
+"""Which objects a mutant of a source changes; inside.c includes bin_link.c."""
 STORIES, OPS = 400, 600
 TIMEOUT_S = 20
 """A mutant that loops for ever is noticed, too."""
 TRAPS = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
 """A step beyond an array or a lost sign is noticed, too."""
-FLAGS = ["gcc", "-std=c11", "-O1", "-w", *TRAPS, f"-I{FIRMWARE}", f"-I{FUZZ}"]
+FLAGS = ["gcc", "-std=c11", "-O1", "-w", *TRAPS, "-I."]
 
 SWAPS = {
     "<": ("<=", ">="),
@@ -134,65 +136,65 @@ def _statements(code: str) -> Iterator[tuple[int, int, str]]:
 
 
 class Jury:
-    """All that may notice a mutant."""
+    """All that may notice a mutant of one source."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
-        scripts = [list(TURNS.values()), *([story(seed, OPS).ops] for seed in range(STORIES))]
-        self.trials = [self._trial(batch) for batch in (scripts[0], *self._batches([x[0] for x in scripts[1:]]))]
-        for name in ("frame", "bin_link"):
-            self._gcc("-c", str(FIRMWARE / f"{name}.c"), "-o", str(folder / f"{name}.o"))
-        self._gcc("-c", str(FUZZ / "scripted.c"), "-o", str(folder / "scripted.o"))
-        self._gcc("-c", str(INSIDE), "-o", str(folder / "inside.o"))
-
-    @staticmethod
-    def _batches(scripts: list[Script]) -> Iterator[list[Script]]:
-        for at in (0, 10, 50):
-            yield scripts[at : {0: 10, 10: 50, 50: len(scripts)}[at]]
-
-    @staticmethod
-    def _trial(scripts: list[Script]) -> tuple[bytes, bytes]:
-        records = b"".join(len(x).to_bytes(2, "little") + x for script in scripts for x in trace(script))
-        return b"".join(to_bytes(script) for script in scripts), records
-
-    def _gcc(self, *arguments: str) -> bool:
-        return subprocess.run([*FLAGS, *arguments], capture_output=True, check=False).returncode == 0
+        self.name = name
+        for path in (*FIRMWARE.glob("*.[ch]"), *FUZZ.glob("*.[ch]"), INSIDE):
+            shutil.copy(path, folder)
+        for source in ("frame", "bin_core", "bin_link", "scripted", "inside"):
+            self._compile(source)
+        told = [story(seed, OPS).ops for seed in range(STORIES)]
+        self.trials = [_trial(x) for x in (list(TURNS.values()), told[:10], told[10:50], told[50:])]
 
     def verdict(self, text: str) -> str:
         """Who noticed; empty = nobody."""
-        source = self.folder / "bin_core.c"
-        source.write_text(text, encoding="utf-8")
-        core = str(self.folder / "bin_core.o")
-        if not self._gcc("-c", str(source), "-o", core):
-            return "compiler"
-        frame, link = str(self.folder / "frame.o"), str(self.folder / "bin_link.o")
-        inside, scripted = self.folder / "inside", self.folder / "scripted"
-        self._gcc(str(self.folder / "inside.o"), core, frame, "-o", str(inside))
-        if not self._same(inside, b"", None):
-            return "inside"
-        self._gcc(str(self.folder / "scripted.o"), core, frame, link, "-o", str(scripted))
+        (self.folder / f"{self.name}.c").write_text(text, encoding="utf-8")
+        if not all(self._compile(x) for x in REBUILT[self.name]):
+            return "the compiler"
+        if not _same(self._link("inside", "bin_core", "frame"), b"", None):
+            return "inside.c"
+        scripted = self._link("scripted", "bin_core", "bin_link", "frame")
         for n, (script, records) in enumerate(self.trials):
-            if not self._same(scripted, script, records):
-                return "turns" if n == 0 else "stories"
+            if not _same(scripted, script, records):
+                return "stories" if n else "turns"
         return ""
 
-    @staticmethod
-    def _same(program: Path, script: bytes, said: bytes | None) -> bool:
-        try:
-            done = subprocess.run([program], input=script, capture_output=True, timeout=TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0 and (said is None or done.stdout == said)
+    def _compile(self, name: str) -> bool:
+        return self._gcc("-c", f"{name}.c", "-o", f"{name}.o")
+
+    def _link(self, *names: str) -> Path:
+        program = self.folder / f"{names[0]}_program"
+        self._gcc(*(f"{x}.o" for x in names), "-o", str(program))
+        return program
+
+    def _gcc(self, *arguments: str) -> bool:
+        command = [*FLAGS, *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, check=False).returncode == 0
 
 
-def main(word: str = "") -> int:
+def _trial(scripts: list[Script]) -> tuple[bytes, bytes]:
+    records = b"".join(len(x).to_bytes(2, "little") + x for script in scripts for x in trace(script))
+    return b"".join(to_bytes(script) for script in scripts), records
+
+
+def _same(program: Path, script: bytes, said: bytes | None) -> bool:
+    try:
+        done = subprocess.run([program], input=script, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0 and (said is None or done.stdout == said)
+
+
+def main(name: str = "bin_core", word: str = "") -> int:
     """0 = every survivor is explained."""
-    text = SOURCE.read_text(encoding="utf-8")
+    text = (FIRMWARE / f"{name}.c").read_text(encoding="utf-8")
     found = [x for x in mutants(text) if word in x.said]
     said: Counter[str] = Counter()
-    survivors = []
+    unexplained = 0
     with tempfile.TemporaryDirectory() as folder:
-        jury = Jury(Path(folder))
+        jury = Jury(Path(folder), name)
         if by := jury.verdict(text):
             sys.stderr.write(f"the source as it stands is noticed by {by}\n")
             return 1
@@ -200,12 +202,14 @@ def main(word: str = "") -> int:
             by = jury.verdict(mutant.text)
             said[by] += 1
             if not by and mutant.said not in EQUIVALENT:
-                survivors.append(mutant.said)
+                unexplained += 1
                 sys.stdout.write(f"SURVIVED {mutant.said}\n")
                 sys.stdout.flush()
     counts = ", ".join(f"{count} by {by}" for by, count in sorted(said.items()) if by)
-    sys.stdout.write(f"{len(found)} mutants: {counts}, {said['']} by nobody, {len(survivors)} unexplained\n")
-    return 1 if survivors else 0
+    sys.stdout.write(
+        f"{len(found)} mutants of {name}.c noticed: {counts}; {said['']} by nobody, {unexplained} unexplained\n"
+    )
+    return 1 if unexplained else 0
 
 
 if __name__ == "__main__":

@@ -199,6 +199,7 @@ static void the_gate_refuses_for_each_reason(void)
 
     ready(), core.host_alive = false;
     CHECK(ask_to_open(65535) == BIN_CODE_NO_SESSION);
+    CHECK(bin_accept_open(&core, 0, 1, 1000, 0).detail == 0);
     ready(), core.stop = BIN_STOP_LATCH;
     CHECK(ask_to_open(65535) == BIN_CODE_STOPPED);
     ready(), core.stop = BIN_STOP_MUSHROOM;
