@@ -66,7 +66,10 @@ def info(
     with opened_link(url, settings.controller.baud) as link:
         controller = Controller(link.hello())
     identity = image.identity if image else None
-    words = show.compared(identity, controller.identity) if identity else ""
+    if image:
+        words = show.compared(identity, controller.identity) if identity else ""
+    else:
+        words = show.compared_with_host(controller.identity)
     if as_json:
         kept = manifest.model_dump(mode="json", exclude={"format_version"})
         print_json(
@@ -218,11 +221,7 @@ class _Technician:
         """See `Person`."""
         from bin_daemon.cli import firmware_show as show
 
-        show.show_facts(plan.name, show.image_rows(plan.image))
-        if plan.controller:
-            show.show_facts("goes over", show.controller_rows(plan.controller))
-        else:
-            print(f"The controller cannot be asked: {plan.silence}.")
+        show.show_facts("controller firmware", show.plan_rows(plan))
         print(WHAT_HAPPENS)
         if plan.controller is None and not (self._hands_away or typer.confirm(HANDS)):
             return False

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from bin_daemon.technician.firmware_image import board_name
 from firmware_protocol.messages import Caps, ResetCause
+from firmware_protocol.version import FIRMWARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bin_daemon.technician.firmware import Plan
     from bin_daemon.technician.firmware_gate import Controller
     from bin_daemon.technician.firmware_image import Identity, Image
     from bin_daemon.technician.firmware_store import Manifest
@@ -65,6 +67,31 @@ def store_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.unfinished:
         unfinished = manifest.unfinished
         yield "unfinished", f"flashing {unfinished.words} at {unfinished.at:%Y-%m-%d %H:%M} UTC did not end well"
+
+
+def plan_rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What goes on what: one line each."""
+    image, controller = plan.image, plan.controller
+    words = image.identity.words if image.identity else ""
+    yield "goes on", f"{words}, {len(image.data)} bytes: {plan.name}"
+    if controller:
+        ack = controller.ack
+        yield (
+            "is on it",
+            f"{controller.identity.words}; {board_name(ack.board)}, uid {controller.uid}, all {ack.lids} lids shut",
+        )
+    else:
+        yield "is on it", f"not known, it cannot be asked: {plan.silence}"
+
+
+def compared_with_host(controller: Identity) -> str:
+    """Whether the controller's firmware is the one that this host was released with."""
+    mine = ".".join(map(str, FIRMWARE))
+    if controller.version == FIRMWARE:
+        return f"This is the firmware version that belongs to this bin-daemon ({mine})."
+    if controller.version < FIRMWARE:
+        return f"The controller is older than the firmware that belongs to this bin-daemon ({mine})."
+    return f"The controller is newer than the firmware that belongs to this bin-daemon ({mine})."
 
 
 def compared(image: Identity, controller: Identity) -> str:

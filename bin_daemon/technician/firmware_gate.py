@@ -74,7 +74,7 @@ def check_change(new: Identity, controller: Controller, *, force: bool) -> None:
         return
     if new.version < old.version:
         raise RefusedError(
-            f"the image is older ({new.words}) than what the controller runs ({old.words})",
+            f"the image is older than what the controller runs: {new.words}, {old.words}",
             hint="bin-daemon firmware rollback goes back to what was there before; --force flashes it all the same",
         )
     same = "already runs this firmware" if new.git == old.git else "runs the same version of another build"

@@ -64,6 +64,7 @@ def test_info(run: Run) -> None:
         lines = [line.strip() for line in text.splitlines() if "tty" not in line]
         assert max(map(len, lines)) <= 80
         assert "runs this firmware" in run("info", "old.hex")
+        assert "version that belongs to this bin-daemon (1.0.0)" in run("info")
         told = json.loads(run("info", "new.hex", "--json"))
     assert told["controller"]["version"] == "1.0.0"
     assert told["controller"]["board"] == "mega2560"
@@ -91,6 +92,10 @@ def test_flash_asks_first_then_verify_and_rollback(run: Run) -> None:
         text = run("flash", "new.hex", code=1, keys="n\n")
         assert "Flash now? [y/N]: n" in text
         assert "its lids get no signal" in text
+        assert "goes on   1.1.0 (git 0000000b), 5000 bytes: new.hex" in text
+        assert "is on it  1.0.0 (git 0000000a); mega2560, uid a1b2c3d4e5f6, all 4 lids shut" in " ".join(
+            text.split("\n")
+        )
         assert text.endswith("nothing was touched\n")
         assert mega.pages_written == 0
 
@@ -139,7 +144,7 @@ def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("bin_daemon.technician.firmware.Flasher.__init__.__defaults__", (0.5, 1.0))
     with MegaBoard(Path("tty").absolute(), [OLD, NEW]) as mega:
         text = run("flash", "new.hex", "--recover", "--yes", code=1, keys="n\n")
-        assert "The controller cannot be asked" in text
+        assert "is on it  not known, it cannot be asked" in text
         assert "away from the lids? [y/N]: n" in text
         assert mega.pages_written == 0
         assert "1.1.0" in run("flash", "new.hex", "--recover", "--yes", "--hands-away")
