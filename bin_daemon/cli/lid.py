@@ -34,7 +34,7 @@ def list_lids(config: ConfigFile = None, as_json: Json = False) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table("lid", "takes", "position", "pulse", "switch", "current", "full", "calibration")
+    table = Table("lid", "takes", "position", "pulse", "switch", "current", "full")
     for lid in data["lids"]:
         table.add_row(
             str(lid["lid"]),
@@ -44,13 +44,18 @@ def list_lids(config: ConfigFile = None, as_json: Json = False) -> None:
             lid.get("switches") or UNKNOWN,
             _with(lid.get("current_ma"), " mA"),
             _full(lid),
-            _calibration(lid),
         )
     console.print(table)
+    calibrations = Table("lid", "open", "shut", "speed", "jam limit", "calibration")
+    for lid in data["lids"]:
+        pulses = (_with(lid.get(key), " us") for key in ("open_us", "closed_us"))
+        speed, jam = _with(lid.get("speed_us_per_20ms"), ""), _with(lid.get("jam_ma"), " mA")
+        calibrations.add_row(str(lid["lid"]), *pulses, speed, jam, str(lid.get("calibration", UNKNOWN)))
+    console.print(calibrations)
     if not data["controller"]:
-        console.print("The controller does not answer: nothing here is known now. bin-daemon status says more.")
+        console.print("The controller does not answer: nothing is known now. See: bin-daemon status")
     elif data["stopped"]:
-        console.print("No lid moves: a stop is pressed or latched. When all is safe: bin-daemon lid clear")
+        console.print("A stop is pressed or latched: nothing moves. When safe: bin-daemon lid clear")
 
 
 @lid_app.command("open")
@@ -134,9 +139,3 @@ def _full(lid: dict[str, Any]) -> str:
     if lid["full_frac"] is not None:
         return f"{lid['full_frac']:.0%}"
     return UNKNOWN if lid.get("fill_mm") is None else f"{lid['fill_mm']} mm"
-
-
-def _calibration(lid: dict[str, Any]) -> str:
-    if lid.get("open_us") is None:
-        return str(lid.get("calibration", UNKNOWN))
-    return f"open {lid['open_us']}, shut {lid['closed_us']} us: {lid['calibration']}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bin_daemon.cli.config_option import ConfigFile
-from bin_daemon.errors import BinError, ConfigError, DeviceError, UnreachableError
+from bin_daemon.errors import ConfigError, DeviceError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +120,13 @@ def _shut_at_the_end(desk: Desk) -> Iterator[None]:
     """However it ends. The lid first, words after: a dead terminal must not stand in between."""
     try:
         yield
-    except EOFError:
+    except (EOFError, OSError):  # a terminal that was closed can neither be read nor written
         _end(desk)
         raise DeviceError("the terminal is gone", hint="start again") from None
     except KeyboardInterrupt:
         _end(desk)
         raise typer.Exit(130) from None
-    except BinError:
+    except BaseException:
         _end(desk)
         raise
     else:

@@ -187,7 +187,8 @@ def test_over_a_line_a_new_board_is_given_the_files_values() -> None:
         link = SerialLids(ControllerSettings(port=url, telemetry_ms=50), lids, {1: FILE})
         worker = Worker("link", link.session, jitter=lambda _: 0.05)
         worker.start()
-        stack.callback(lambda: (worker.stop(), worker.join(2.0)))
+        stack.callback(worker.join, 2.0)
+        stack.callback(worker.stop)
         until(lambda: link.details[4].open_us)
         first, last = link.details[1], link.details[4]
         assert (first.open_us, first.closed_us, first.calibration) == (1785, 1145, Source.STORED)

@@ -13,8 +13,8 @@ from bin_daemon.technician.calibrate_auto import Proposal, calibrate_by_itself, 
 from bin_daemon.technician.calibrate_start import start
 from bin_daemon.technician.calibrate_steps import Steps
 from firmware_protocol.limits import PULSE_MAX_US, PULSE_MIN_US
-from firmware_protocol.messages import Limits
-from firmware_protocol.reference import SIM_CAPS, Caps
+from firmware_protocol.messages import Caps, Limits
+from firmware_protocol.reference import SIM_CAPS
 from tests.technician.calibrate_rig import Rig, calibration
 
 
@@ -67,9 +67,13 @@ def test_no_pulse_ever_leaves_the_servos_range(monkeypatch: pytest.MonkeyPatch) 
     """Whatever is searched for."""
     rig = Rig(PlantSettings(closed_us=520, open_us=2480))
     sent: list[int] = []
-    monkeypatch.setattr(
-        rig.board, "set_pulse_us", lambda _, us, do=rig.board.set_pulse_us: (sent.append(us or 1500), do(_, us))
-    )
+    send = rig.board.set_pulse_us
+
+    def set_pulse_us(lid: int, pulse_us: int | None) -> None:
+        sent.extend([] if pulse_us is None else [pulse_us])
+        send(lid, pulse_us)
+
+    monkeypatch.setattr(rig.board, "set_pulse_us", set_pulse_us)
     search(rig)
     assert min(sent) >= PULSE_MIN_US
     assert max(sent) <= PULSE_MAX_US
@@ -131,8 +135,13 @@ def test_a_servo_mounted_the_other_way_round_needs_a_yes() -> None:
     rig = Rig(PlantSettings(closed_us=1900, open_us=1100))
     run = begun(rig)
     asked: list[str] = []
+
+    def no(question: str) -> bool:
+        asked.append(question)
+        return False
+
     with pytest.raises(DeviceError, match="opens this lid when it means to shut it"):
-        start(Steps(run, lambda _: None), lambda x: bool(asked.append(x)))
+        start(Steps(run, lambda _: None), no)
     assert asked[0].startswith("This servo is mounted the other way round: shorter pulses open it.")
     assert rig.board.load_cal(0) is None
 

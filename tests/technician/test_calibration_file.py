@@ -8,7 +8,6 @@ import pytest
 
 from bin_daemon.config import CalibrationSettings, load
 from bin_daemon.errors import ConfigError
-from bin_daemon.technician import calibration_file as module
 from bin_daemon.technician.calibration_file import calibration_file, overridden, remember, why_not_writable
 from firmware_protocol.messages import Calibration
 
@@ -87,7 +86,7 @@ def test_a_write_that_fails_leaves_the_old_file(main: Path, monkeypatch: pytest.
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ConfigError, match="No space left on device"):
         remember(file, 1, VALUES.model_copy(update={"open_us": 1700}))
     assert file.read_bytes() == before
