@@ -15,10 +15,12 @@ from bin_daemon.lids import waking
 from bin_daemon.technician.avrdude import Avrdude
 from bin_daemon.technician.firmware import Flasher, FlashError, Plan, previous_image
 from bin_daemon.technician.firmware_gate import RefusedError, enter_bootloader
-from bin_daemon.technician.firmware_image import Image
+from bin_daemon.technician.firmware_image import MEGA2560, Image, read_image
 from bin_daemon.technician.firmware_store import FirmwareStore
 from bin_daemon.technician.link import SilentError, opened_link
 from firmware_protocol.messages import Calibrate, StopLatch
+from firmware_protocol.version import FIRMWARE
+from tests.firmware_protocol.bodies.build import build_image
 from tests.technician.mega_board import UID, MegaBoard, program_image
 from tests.technician.mega_bootloader import Faults
 
@@ -245,11 +247,17 @@ def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
         assert manifest.previous.sha256 == OLD.sha256
 
 
-def test_a_blank_board(tmp_path: Path) -> None:
-    """Never flashed: it waits in its bootloader for ever; --recover gives it its first firmware."""
+def test_a_blank_board_gets_the_built_image(
+    tmp_path: Path, build_once: Callable[[str, Callable[[Path], Path]], Path]
+) -> None:
+    """Never flashed, it waits in its bootloader for ever; --recover gives it what `make firmware` builds."""
+    image = read_image(build_once("image", build_image).with_suffix(".hex"))
+    assert image.identity
+    assert (image.identity.board, image.identity.version) == (MEGA2560, FIRMWARE)
     with rigged(tmp_path, known=False, flashed=None) as rig:
-        assert rig.flasher.flash(NEW, "new.hex", recover=True)
-        assert rig.board.runs == NEW.identity
+        rig.board.programs.append(image)
+        assert rig.flasher.flash(image, "mega2560.hex", recover=True)
+        assert rig.board.runs == image.identity
         assert rig.flasher.store.manifest().previous is None
 
 
