@@ -97,8 +97,9 @@ static void command(void)
     static const uint16_t waits[] = { 0, 100, 1000, 5000, 65535, 30000 };
     static const uint16_t pulses[] = { 499, 500, 1000, 1500, 1700, 2000, 2500, 2501 };
     static const uint8_t kinds[] = { 10, 10, 10, 10, 11, 12, 13, 14, 14, 15, 16, 20, 21, 22, 24, 30, 31 };
-    uint8_t p[16] = { kinds[of(sizeof kinds)], (uint8_t)of(w.board.identity.lids + 1u) };
-    uint8_t len = 2;
+    uint8_t p[16] = { 0 }, len = 2;
+    p[0] = kinds[of(sizeof kinds)];
+    p[1] = (uint8_t)of(w.board.identity.lids + 1u);
     const uint8_t trick = byte();
     const uint16_t seq = trick == 255 ? w.last_seq : trick == 254 ? (uint16_t)(w.last_seq + 2) : (uint16_t)(w.last_seq % 0xFFFF + 1);
     switch (p[0]) {
@@ -221,8 +222,10 @@ static void stored(void)
 {
     const uint8_t lid = (uint8_t)of(w.board.identity.lids);
     w.board.stored[lid] = of(4) != 0;
-    w.board.eeprom[lid] = (struct bin_cal){ (uint16_t)(1500 + 101 * of(11)), (uint16_t)(450 + 100 * of(11)), (uint8_t)(10 * of(26)),
-                                            (uint16_t)(1000 * of(7)) };
+    w.board.eeprom[lid].open_us = (uint16_t)(1500 + 101 * of(11));
+    w.board.eeprom[lid].closed_us = (uint16_t)(450 + 100 * of(11));
+    w.board.eeprom[lid].speed_us_per_20ms = (uint8_t)(10 * of(26));
+    w.board.eeprom[lid].jam_ma = (uint16_t)(1000 * of(7));
 }
 
 static void act(void)

@@ -271,7 +271,7 @@ static void accepted(const uint8_t *p)
     case BIN_CMD_STOP_CLEAR:
         w.latched = false;
         for (uint8_t lid = 0; lid < BIN_LIDS_MAX; lid++)
-            if (w.lids[lid].reversals >= REVERSALS_NEEDED) {
+            if (w.lids[lid].reversals >= REVERSALS_NEEDED && w.board.pulse_us[lid] == BIN_NO_PULSE) { /* a latched fault */
                 w.lids[lid].reversals = 0;
                 w.lids[lid].told = TOLD_NOTHING;
             }
@@ -379,16 +379,25 @@ static void witness_receive(const uint8_t *data, size_t len)
     }
 }
 
-static void watch_holds(uint32_t ms)
+static bool any_moves(void)
 {
-    bool quiet = true, overdue = false;
+    bool any = false;
+    for (uint8_t lid = 0; lid < w.board.identity.lids; lid++)
+        any = any || moves(lid) || w.lids[lid].told_ms == w.now_ms;
+    return any;
+}
+
+static void watch_holds(bool quiet, uint32_t ms)
+{
+    bool overdue = false;
     for (uint8_t lid = 0; lid < w.board.identity.lids; lid++) {
         const struct seen_lid *seen = &w.lids[lid];
-        quiet = quiet && !moves(lid);
         overdue = overdue || (seen->told == TOLD_OPEN && seen->reversals < REVERSALS_NEEDED && w.now_ms - seen->told_ms > 10000 + GRACE_MS);
     }
     w.quiet_ms = quiet ? w.quiet_ms + ms : 0;
     w.overdue_ticks = overdue && !w.latched && w.quiet_ms > GRACE_MS ? (uint8_t)(w.overdue_ticks + 1) : 0;
+    if (overdue)
+        TELL("%llu overdue, quiet for %llu\n", (unsigned long long)w.now_ms, (unsigned long long)w.quiet_ms);
     PROMISE(w.overdue_ticks < 3, "shuts after its hold time");
 }
 
@@ -401,9 +410,10 @@ static void witness_tick(uint32_t ms)
         w.latched = true;
         forget_motions(true);
     }
+    const bool moved = any_moves();
     bin_core_tick(&w.board.core, clock_ms());
     settle();
-    watch_holds(ms);
+    watch_holds(!moved && !any_moves(), ms);
 }
 
 #endif
