@@ -81,6 +81,7 @@ class Lid:
     backed: bool = False
     """It stands open because it backed away."""
     close_due: bool = False
+    """It is to be shut; says nothing while it is shut, moves or is latched."""
     stay: bool = False
     """Cleared from a stop or fault: moves again only by CLOSE or the dead-man."""
     last_close_id: int = 0
@@ -173,7 +174,6 @@ class LidCore:
             lid.action_id = wish.action_id
             lid.hold_ms = min(max(wish.hold_ms, lim.HOLD_MIN_MS), lim.HOLD_MAX_MS)
             lid.start_within_ms = wish.start_within_ms
-            lid.opened = False
             self._enter(lid, LidPhase.WAITING, now_ms)
             self._start_next(now_ms)
         return verdict
@@ -208,8 +208,7 @@ class LidCore:
                 self._forget(lid, now_ms)
             lid.stay = False
             if lid.phase is LidPhase.OPENING:  # so there is no stop: it would have halted this lid
-                self._end_motion(lid, now_ms)  # turns back at once: no rest for a lid without a host
-                self._begin_closing(lid, now_ms)
+                self._begin_closing(lid, now_ms)  # turns back at once: no rest for a lid without a host
             else:
                 lid.close_due = True  # says nothing to a lid that is shut or latched
 
@@ -235,7 +234,6 @@ class LidCore:
             self._detach(lid)
             if lid.phase is LidPhase.OPEN:
                 self._enter(lid, LidPhase.HALTED, now_ms)
-            lid.stay = True
 
     def clear(self, now_ms: int) -> Verdict:
         """STOP_CLEAR: never moves a lid; lids that do not stand shut wait for a CLOSE."""
@@ -472,8 +470,7 @@ class LidCore:
         self._enter(lid, LidPhase.OPEN, now_ms)
         lid.backed = travel_ms is None
         if travel_ms is None:
-            lid.hold_ms = lim.REVERSED_HOLD_MS
-            lid.close_due = False  # even a CLOSE waits: a finger was there a moment ago
+            lid.hold_ms = lim.REVERSED_HOLD_MS  # even a CLOSE waits for it, see _rest_left()
         else:
             lid.opened = True
             lid.opened_ms = now_ms
@@ -487,13 +484,11 @@ class LidCore:
         self._tell(lid, Motion.CLOSED, now_ms)
         lid.action_id = 0
         lid.opened = False
-        lid.close_due = False
         if clean:
             lid.reversals = 0
 
     def _latch_fault(self, lid: Lid, now_ms: int) -> None:
         self._detach(lid)
-        lid.close_due = False
         self._enter(lid, LidPhase.FAULT, now_ms)
 
     # ---- jogging ----------------------------------------------------------------------------------------------------

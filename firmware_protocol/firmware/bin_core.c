@@ -220,7 +220,6 @@ static void begin_closing(struct bin_core *core, struct bin_lid *lid)
 static void latch_fault(const struct bin_core *core, struct bin_lid *lid)
 {
     detach(core, lid);
-    lid->close_due = false;
     enter(core, lid, BIN_LID_PHASE_FAULT);
 }
 
@@ -291,8 +290,7 @@ static void arrive_open(struct bin_core *core, struct bin_lid *lid, bool reversi
     enter(core, lid, BIN_LID_PHASE_OPEN);
     lid->backed = reversing;
     if (reversing) {
-        lid->hold_ms = BIN_REVERSED_HOLD_MS;
-        lid->close_due = false; /* even a CLOSE waits: a finger was there a moment ago */
+        lid->hold_ms = BIN_REVERSED_HOLD_MS; /* even a CLOSE waits for it, see rest_left() */
     } else {
         lid->opened = true;
         lid->opened_ms = core->now_ms;
@@ -309,7 +307,6 @@ static void arrive_closed(struct bin_core *core, struct bin_lid *lid, bool rever
     tell(core, lid, BIN_MOTION_CLOSED);
     lid->action_id = 0;
     lid->opened = false;
-    lid->close_due = false;
     if (!reversing) {
         lid->reversals = 0;
     }
@@ -472,7 +469,6 @@ struct bin_verdict bin_accept_open(struct bin_core *core, uint8_t number, uint32
         lid->action_id = action_id;
         lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, BIN_HOLD_MAX_MS);
         lid->start_within_ms = start_within_ms;
-        lid->opened = false;
         enter(core, lid, BIN_LID_PHASE_WAITING);
         start_next(core);
     }
@@ -525,8 +521,7 @@ void bin_lids_close_all(struct bin_core *core)
         }
         lid->stay = false;
         if (lid->phase == BIN_LID_PHASE_OPENING) { /* so there is no stop: it would have halted this lid */
-            end_motion(core, lid); /* turns back at once: no rest for a lid without a host */
-            begin_closing(core, lid);
+            begin_closing(core, lid); /* turns back at once: no rest for a lid without a host */
         } else {
             lid->close_due = true; /* says nothing to a lid that is shut or latched */
         }
@@ -573,7 +568,6 @@ void bin_latch(struct bin_core *core)
         if (lid->phase == BIN_LID_PHASE_OPEN) {
             enter(core, lid, BIN_LID_PHASE_HALTED);
         }
-        lid->stay = true;
     }
 }
 

@@ -100,7 +100,7 @@ struct bin_lid {
     bool over;
     bool opened;
     bool backed;              /* it stands open because it backed away */
-    bool close_due;
+    bool close_due;           /* it is to be shut; says nothing while it is shut, moves or is latched */
     bool stay;                /* cleared from a stop or fault: moves again only by CLOSE or the dead-man */
 };
 

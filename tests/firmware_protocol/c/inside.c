@@ -375,6 +375,85 @@ static void a_damaged_calibration_is_not_used(void)
     }
 }
 
+/* ---- lids ------------------------------------------------------------------------------------------------------------------ */
+
+static void the_hold_time_is_clamped(void)
+{
+    static const uint16_t asked[] = {0, 999, 1000, 1001, 9999, 10000, 10001, 65535};
+    static const uint16_t given[] = {1000, 1000, 1000, 1001, 9999, 10000, 10000, 10000};
+    size_t i;
+
+    for (i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        ready();
+        CHECK(bin_accept_open(&core, 0, 1, asked[i], 0).code == BIN_CODE_OK_ACCEPTED);
+        CHECK(core.lids[0].hold_ms == given[i]);
+    }
+}
+
+/* Above the limit, not at it; 0 is not watched; unknown is no stall. In an opening of 200 ms, past the inrush. */
+static bool stalls(uint16_t jam_ma, uint16_t drawn_ma)
+{
+    ready(), board.current_ma = drawn_ma;
+    core.lids[0].cal.jam_ma = jam_ma;
+    CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = 0;
+    later(BIN_INRUSH_MS);
+    later(BIN_JAM_MS);
+    return core.lids[0].phase == BIN_LID_PHASE_REVERSING;
+}
+
+static void the_stall_limit(void)
+{
+    CHECK(!stalls(0, 5000));
+    CHECK(stalls(1, 2));
+    CHECK(!stalls(1, 1));
+    CHECK(stalls(900, 901));
+    CHECK(!stalls(900, 900));
+    CHECK(!stalls(900, BIN_UNKNOWN_U16));
+}
+
+/* A lid that was open once and is jogged later was not open: CLOSED carries no time then. */
+static void shut_ends_having_been_open(void)
+{
+    ready();
+    CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = BIN_LIMITS_OPEN;
+    later(20);
+    CHECK(core.lids[0].opened && core.events[0].kind == BIN_EVENT_KIND_OPENED);
+    later(2000);
+    board.limits[0] = BIN_LIMITS_CLOSED;
+    later(20);
+    CHECK(core.events[1].kind == BIN_EVENT_KIND_CLOSED && core.events[1].value == 2020);
+    CHECK(!core.lids[0].opened && core.lids[0].action_id == 0);
+}
+
+/* What STOP left behind is no stall of the jog that follows, even when the next tick is late. */
+static void a_jog_begins_without_a_stall(void)
+{
+    ready(), board.current_ma = 1500;
+    CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = 0;
+    later(BIN_INRUSH_MS);
+    CHECK(core.lids[0].over);
+    bin_halt(&core);
+    CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+    CHECK(bin_jog(&core, 0, 1500).code == BIN_CODE_OK_ACCEPTED);
+    later(BIN_INRUSH_MS);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_JOGGING);
+    later(BIN_JAM_MS);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_UNKNOWN && !core.calibrating);
+}
+
+static void calibration_ends_after_30_s(void)
+{
+    ready();
+    CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+    later(BIN_CALIBRATING_MS - 1);
+    CHECK(core.calibrating);
+    later(1);
+    CHECK(!core.calibrating);
+}
+
 /* ---- the link -------------------------------------------------------------------------------------------------------------- */
 
 /* protocol.h may learn a command before bin_link.c does. */
@@ -495,6 +574,11 @@ int main(void)
     no_board_has_more_lids_than_there_is_room_for();
     a_full_line_loses_whole_frames_and_nothing_else();
     a_damaged_calibration_is_not_used();
+    the_hold_time_is_clamped();
+    the_stall_limit();
+    shut_ends_having_been_open();
+    a_jog_begins_without_a_stall();
+    calibration_ends_after_30_s();
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
     without_a_host_the_state_is_no_host();
