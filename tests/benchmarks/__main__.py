@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from bin_daemon.service.logs import setup_logs
-from tests.benchmarks import idle, memory, networks, preprocessing, start, training_step, whole, wire
+from tests.benchmarks import firmware, idle, memory, networks, preprocessing, start, training_step, whole, wire
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import machine, show
 from tests.benchmarks.still_life import Pictures, take_pictures
@@ -66,6 +66,8 @@ QUICK = Effort(
     stretches=2,
     engines=("onnx",),
 )
+OPENS_MAX = 20
+"""Of the emulated lids: each takes 3 s of virtual time."""
 WIDTH = 170
 """Of the table where there is no terminal."""
 
@@ -147,6 +149,7 @@ PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
     "start": lambda rig: start.measure(rig.bundle, rig.effort.starts, rig.effort.engines),
     "training": lambda rig: training_step.measure(rig.folder, rig.effort.network, rig.effort.windows),
     "memory": _memory,
+    "firmware": lambda rig: firmware.measure(rig.folder, min(rig.effort.items, OPENS_MAX), rig.effort.frames),
 }
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def test_the_quick_run_measures_everything_and_prints_one_object() -> None:
         "start",
         "training",
         "memory",
+        "firmware",
     }
     assert "worth nothing" in done.stderr
     for part, figures in found["figures"].items():

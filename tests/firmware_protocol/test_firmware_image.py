@@ -136,7 +136,7 @@ def _jmp(flash: bytes, vector: int) -> int:
 
 def _jmp_at(flash: bytes, at: int) -> int:
     """Byte address that the `jmp` at this place goes to."""
-    first, second = struct.unpack_from("<2H", flash, at)
+    first, second = (int(x) for x in struct.unpack_from("<2H", flash, at))
     assert first & 0xFE0E == 0x940C, f"no jmp at 0x{at:x}"
     return ((first & 0x01F0) << 13 | (first & 1) << 16 | second) * 2
 

@@ -188,13 +188,13 @@ static void begin_clock(void)
     TIMSK0 = _BV(OCIE0A);
 }
 
-/* Sleeps until the next millisecond, or until bytes come, if they are wanted. */
+/* Sleeps until the next millisecond, or until a frame has come, if they are wanted. */
 static void sleep_until_due(uint32_t done_ms, bool listens)
 {
     gpio_low(PIN_BUSY);
     for (;;) {
         cli(); /* between the look and the sleep nothing may slip through: sei's next instruction still runs undisturbed */
-        if (clock_ms != done_ms || (listens && uart_has_input()))
+        if (clock_ms != done_ms || (listens && uart_frame_ended()))
             break;
         sleep_enable();
         sei();

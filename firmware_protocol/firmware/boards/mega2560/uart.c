@@ -10,10 +10,12 @@
 /* 256, so that an index of one byte wraps by itself. Out: a full ring of events and a telemetry frame (8 x 20 + 58 bytes).
  * In: 22 ms at full speed, the longest tick is 1 ms. One byte stays free: full and empty would look the same. */
 #define RING 256u
+#define DELIMITER 0
 
 static volatile uint8_t in[RING];
 static uint8_t out[RING];
 static volatile uint8_t in_head, in_tail, out_head, out_tail;
+static volatile bool frame_ended;
 
 void uart_begin(void)
 {
@@ -34,6 +36,8 @@ ISR(USART0_RX_vect)
     if (!(status & _BV(FE0)) && next != in_tail) {
         in[in_head] = byte;
         in_head = next;
+        if (byte == DELIMITER)
+            frame_ended = true;
     }
 }
 
@@ -73,6 +77,7 @@ uint8_t uart_take(uint8_t *data, uint8_t room)
 {
     uint8_t count = 0;
 
+    frame_ended = false; /* before the look: what ends from now on is told anew */
     while (count < room && in_tail != in_head) {
         data[count++] = in[in_tail];
         in_tail = (uint8_t)(in_tail + 1u);
@@ -80,9 +85,9 @@ uint8_t uart_take(uint8_t *data, uint8_t room)
     return count;
 }
 
-bool uart_has_input(void)
+bool uart_frame_ended(void)
 {
-    return in_tail != in_head;
+    return frame_ended;
 }
 
 bool uart_sent_all(void)

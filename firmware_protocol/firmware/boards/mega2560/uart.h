@@ -15,7 +15,8 @@ bool uart_send(const uint8_t *data, uint8_t len);
 /* Takes what has come, at most `room` bytes; returns how many. */
 uint8_t uart_take(uint8_t *data, uint8_t room);
 
-bool uart_has_input(void);
+/* Since the last uart_take a frame's delimiter has come: worth waking for. Single bytes can wait for the next tick. */
+bool uart_frame_ended(void);
 
 /* Nothing waits in the ring any more; the last two bytes may still be on their way (0.2 ms). */
 bool uart_sent_all(void);
