@@ -55,7 +55,7 @@ class Avrdude:
             raise ConfigError("avrdude is not installed", hint="sudo apt-get install avrdude")
 
     def read_all(self) -> bytes:
-        """All of the flash but the bootloader: half a minute at 115200 baud."""
+        """All of the flash but the bootloader: half a minute at 115200 baud. avrdude 6 leaves erased bytes at the end away."""
         with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
             file = Path(folder) / "flash.bin"
             self._run(["-U", f"flash:r:{file}:r"])

@@ -30,7 +30,7 @@ def plug(tmp_path: Path) -> Iterator[Plug]:
     with ExitStack() as stack:
 
         def make(faults: Faults) -> MegaBoard:
-            board = stack.enter_context(MegaBoard(tmp_path / "tty", [OLD, NEW], OLD, faults=faults))
+            board = stack.enter_context(MegaBoard(tmp_path / "tty", [OLD, NEW], OLD, faults=faults, first_byte_s=9.0))
             board.power_cycle()
             return board
 
@@ -47,7 +47,7 @@ def test_the_whole_flash_is_read(plug: Plug) -> None:
     seen: list[tuple[str, float]] = []
     board = plug(Faults())
     data = Avrdude(board.path, lambda *there: seen.append(there)).read_all()
-    assert len(data) == 0x3E000
+    assert len(data) in {0x3E000, len(OLD.data)}  # avrdude 7, avrdude 6
     assert image_of(data) == OLD
     assert seen[-1] == ("reading", 1.0)
 
