@@ -12,6 +12,8 @@ from firmware_protocol.hal import Motion
 
 SWITCH_FRAC = 0.03
 """A limit switch closes this share of the travel before its end stop."""
+SMOOTH_S = 0.04
+"""Between two steps of its pulse, 20 ms apart, a servo's current does not fall to nothing."""
 STOP_SLACK_US = 30
 """A servo told to go further than its end stop by more than this (gear play, its own dead band) strains against it."""
 
@@ -47,6 +49,7 @@ class LidPlant:
         self.block_closing: float | None = None
         self.stalled = False
         self.moving = False
+        self._rest_s = SMOOTH_S
         self.motion = Motion.CLOSED
         self.fill_mm = settings.empty_mm
 
@@ -84,7 +87,8 @@ class LidPlant:
         reached = self._held_back(wanted)
         moved = reached - self.frac
         self.stalled = (goal is not None and wanted != reached) or self._strains(reached)
-        self.moving = moved != 0.0
+        self._rest_s = 0.0 if moved else self._rest_s + dt_s
+        self.moving = self._rest_s < SMOOTH_S
         self.frac = reached
         return self._tell(moved)
 

@@ -63,6 +63,8 @@ class Travel:
     """Exactly the switch of that end closed; without switches: the pulse was sent, and nothing stopped the servo."""
     lag_ms: int | None
     """How long after its pulse the lid arrived; None without switches, or when it never did."""
+    lasting_ma: int | None
+    """The highest current on the way that lasted, inrush left out; None where it is not measured."""
     reading: Reading
     """At the end; its peak is that of the whole way."""
 
@@ -252,7 +254,7 @@ class LidCalibration:
         steps = abs(pulse_us - self.place_us) / self.stored.speed_us_per_20ms + 1
         end = self._clock() + (steps * lim.STEP_MS + lim.TRAVEL_SLACK_MS) / 1000
         if self.jog(pulse_us):
-            return Travel(arrived=False, lag_ms=None, reading=self.reading)
+            return self._way(arrived=False)
         stood_s: float | None = None
         while self.active and self._clock() < end:
             self.run()
@@ -261,16 +263,19 @@ class LidCalibration:
                 stood_s = now
             if reading.has_switches and reading.stands(opening=opening):
                 lag_ms = 0 if stood_s is None else round(1000 * (now - stood_s))
-                return Travel(arrived=True, lag_ms=lag_ms, reading=self._settled(pulse_us, end))
+                self._settle(pulse_us, end)
+                return self._way(arrived=True, lag_ms=lag_ms)
             if not reading.has_switches and stood_s is not None and now - stood_s > lim.SETTLE_MS / 1000:
                 break
-        return Travel(arrived=self.active and not self.reading.has_switches, lag_ms=None, reading=self.reading)
+        return self._way(arrived=self.active and not self.reading.has_switches)
 
-    def _settled(self, pulse_us: int, end_s: float) -> Reading:
+    def _way(self, *, arrived: bool, lag_ms: int | None = None) -> Travel:
+        return Travel(arrived, lag_ms, self._watch.lasting_ma, self.reading)
+
+    def _settle(self, pulse_us: int, end_s: float) -> None:
         """The switch closes a little before the pulse is there."""
         while self.active and self.reading.pulse_us != pulse_us and self._clock() < end_s:
             self.run()
-        return self.reading
 
     # ---- what was found ---------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def measure_ways(steps: Steps) -> list[Travel]:
                 hint="check the hinge and that switch",
             )
         ways.append(way)
-    steps.running_ma = max((x.reading.peak_ma for x in ways if x.reading.peak_ma is not None), default=None)
+    steps.running_ma = max((x.lasting_ma for x in ways if x.lasting_ma is not None), default=None)
     return ways
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bin_daemon.technician.calibrate_state import ENDED_SILENTLY, ENDINGS, Ending, Reading, reading_of
+from firmware_protocol import limits as lim
 from firmware_protocol.messages import Calibration, ControllerState, EventKind, Telemetry, TelemetryMore
 from firmware_protocol.session import Calibrated, Happened, Lost, Rebooted, Reported, SessionEvent
 
@@ -36,6 +37,12 @@ class LidWatch:
         self._cause: Ending | None = None
         self._reading: Reading | None = None
         self._peak_ma: int | None = None
+        self._before_ma: int | None = None
+        self._began_t_s = clock()
+        self.lasting_ma: int | None = None
+        """The highest current that lasted from one report to the next, since `begin_motion` but for its inrush: the controller
+        counts neither inrush nor peaks shorter than 80 ms.
+        """
 
     @property
     def reading(self) -> Reading | None:
@@ -48,7 +55,8 @@ class LidWatch:
 
     def begin_motion(self) -> None:
         """Peaks count from here."""
-        self._peak_ma = None
+        self._peak_ma = self._before_ma = self.lasting_ma = None
+        self._began_t_s = self._clock()
 
     def forget(self) -> None:
         """What was reported before the session was opened anew is old."""
@@ -95,6 +103,14 @@ class LidWatch:
         elif kind == EventKind.JAM and mine:
             self._cause = ENDINGS["stall" if self._strained() else "pinch"]
 
+    def _note_current(self, now_ma: int) -> None:
+        self._peak_ma = max(self._peak_ma or 0, now_ma)
+        if self._clock() - self._began_t_s < lim.INRUSH_MS / 1000:
+            return
+        if self._before_ma is not None:
+            self.lasting_ma = max(self.lasting_ma or 0, min(self._before_ma, now_ma))
+        self._before_ma = now_ma
+
     def _strained(self) -> bool:
         """The controller says JAM for a stall and for a pinch alike. A stall lasts 80 ms: its current was reported; a pinch is
         acted upon at once.
@@ -121,6 +137,6 @@ class LidWatch:
         if reading.pulse_us is not None:
             self.place_us = reading.pulse_us
         if reading.current_ma is not None:
-            self._peak_ma = max(self._peak_ma or 0, reading.current_ma)
+            self._note_current(reading.current_ma)
         if self.telemetry and self.telemetry.state != ControllerState.CALIBRATING:
             self.over()
