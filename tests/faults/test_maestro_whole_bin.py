@@ -69,7 +69,7 @@ def test_a_bin_on_a_maestro(maestro_bin: MaestroBin) -> None:
     """Items are told as unconfirmed, never as closed (refused before the proof), and status says why. Killed with a lid open: the
     Maestro shuts it within its 2 s and the travel, and the next daemon repeats nothing.
     """
-    maestro_bin.start({"policy.hold_ms": 3000})
+    maestro_bin.start({"policy.hold_ms": 1500})
     wait_for(lambda: any(x["outcome"] == "unconfirmed" for x in maestro_bin.subscriber.events()), "an item sorted")
     status = subprocess.run(
         [sys.executable, "-m", "bin_daemon", "status", "--config", str(maestro_bin.folder / "bin.toml")],
