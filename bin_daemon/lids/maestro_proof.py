@@ -4,6 +4,9 @@ Nothing on the serial line tells how a Maestro is set up (its settings belong to
 know is to let it happen, at every start: shut the lids, see that Go Home leaves them shut, take their pulses away, be silent,
 and look whether the serial time-out has sent each channel to its closed pulse. "Ignore" and "Off" (4.b) leave a channel without
 pulses, a time-out that is off (5.a) leaves the error register clear.
+
+What cannot be seen from here: "Never sleep" (5.a). Without it a Maestro that has USB power alone stops when the USB is suspended,
+as by a computer that crashed, and its time-out with it.
 """
 
 from __future__ import annotations
