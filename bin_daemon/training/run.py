@@ -177,10 +177,18 @@ class _Training:
         """The head with the best category log-likelihood on val; not accuracy, for on 200 pictures accuracies tie."""
         labels, categories = self.data.indices("train"), self.data.categories()
         tried: list[tuple[float, Head, HeadRecipe]] = []
-        recipes = [HeadRecipe(self.order.head, l2=l2) for l2 in L2_TRIED]
+        share = self.order.finetune.augment.tray_share if self.order.trays else 0.0
+        recipes = [HeadRecipe(self.order.head, l2=l2, tray_share=share) for l2 in L2_TRIED]
         with self.screen.progress("head", sum(x.steps for x in recipes)) as advance:
             for recipe in recipes:
-                head = train_head(features, labels, categories, recipe, lambda x: advance(1, f"loss {x:.3f}"))
+                head = train_head(
+                    features,
+                    labels,
+                    categories,
+                    recipe,
+                    lambda x: advance(1, f"loss {x:.3f}"),
+                    photos=1 + self.order.plan.altered,
+                )
                 loss = _through(head, val).category_loss(self.data)
                 self.screen.record("head", {"l2": recipe.l2, "val_category_loss": round(loss, 4)})
                 tried.append((loss, head, recipe))

@@ -23,8 +23,8 @@ class ViewPlan:
     """How many views of each photograph; the first is always the photograph itself."""
 
     altered: int = 1
-    random_trays: int = 3
-    bin_trays: int = 4
+    random_trays: int = 2
+    bin_trays: int = 10
 
     @property
     def count(self) -> int:

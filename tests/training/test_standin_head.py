@@ -57,6 +57,8 @@ def test_it_says_what_it_is(metadata: BundleMetadata) -> None:
     assert "stand-in" in metadata.name
     assert "no licence" in metadata.licence
     assert "trashnet" in metadata.source
+    assert metadata.familiarity is not None
+    assert metadata.familiarity.chosen_on.startswith("val and val_trays")
     recipe = numbers(metadata, "recipe")
     assert "--head-only" in recipe["command"]
     assert recipe["seed"] >= 0

@@ -63,6 +63,19 @@ def test_head_separates_and_repeats() -> None:
     assert (head.weight == again.weight).all()
 
 
+@pytest.mark.parametrize(("tray_share", "follows"), [(0.2, "photographs"), (0.8, "trays")])
+def test_trays_weigh_by_their_share(tray_share: float, follows: str) -> None:
+    """One photograph against five trays of each picture, which contradict it: the share decides, not the number."""
+    labels = np.arange(60) % 2
+    features = np.random.default_rng(0).normal(0, 0.1, (60, 6, 2)).astype(np.float32)
+    features[np.arange(60), 0, labels] += 1
+    for view in range(1, 6):
+        features[np.arange(60), view, 1 - labels] += 1
+    head = train_head(features, labels, np.array([0, 1]), HeadRecipe(tray_share=tray_share), photos=1)
+    told = head.logits(features[:, 0]).argmax(1)
+    assert (told == (labels if follows == "photographs" else 1 - labels)).all()
+
+
 def test_features_are_kept_and_belong_to_their_recipe(shapes: Path, tmp_path: Path) -> None:
     """A second run computes nothing, another seed computes again, and the order of threads changes nothing."""
     pictures = load(shapes).splits["val"]
