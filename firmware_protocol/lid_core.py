@@ -375,7 +375,6 @@ class LidCore:
 
     def _begin_closing(self, lid: Lid, now_ms: int) -> None:
         homing = lid.phase is LidPhase.UNKNOWN
-        lid.close_due = False
         self._begin(lid, LidPhase.HOMING if homing else LidPhase.CLOSING, Limits.CLOSED, now_ms)
         self._tell(lid, Motion.CLOSING, now_ms)
 

@@ -212,7 +212,6 @@ static void begin_closing(struct bin_core *core, struct bin_lid *lid)
 {
     const bool homing = lid->phase == BIN_LID_PHASE_UNKNOWN;
 
-    lid->close_due = false;
     begin(core, lid, homing ? BIN_LID_PHASE_HOMING : BIN_LID_PHASE_CLOSING, BIN_LIMITS_CLOSED);
     tell(core, lid, BIN_MOTION_CLOSING);
 }

@@ -444,6 +444,83 @@ static void a_jog_begins_without_a_stall(void)
     CHECK(core.lids[0].phase == BIN_LID_PHASE_UNKNOWN && !core.calibrating);
 }
 
+static uint16_t travel_told(uint32_t ms)
+{
+    ready();
+    CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = BIN_LIMITS_OPEN;
+    later(ms);
+    return core.events[core.event_count - 1].value;
+}
+
+static uint16_t open_told(uint32_t ms)
+{
+    travel_told(20);
+    core.lids[0].stay = true; /* as after a stop */
+    later(ms - 20);
+    core.lids[0].phase = BIN_LID_PHASE_CLOSING;
+    board.limits[0] = BIN_LIMITS_CLOSED;
+    core.lids[0].goal = BIN_LIMITS_CLOSED;
+    later(20);
+    CHECK(core.events[core.event_count - 1].kind == BIN_EVENT_KIND_CLOSED);
+    return core.events[core.event_count - 1].value;
+}
+
+/* 65535 means unknown: a longer time stops below it. */
+static void times_in_events_stop_at_65534(void)
+{
+    CHECK(travel_told(65533) == 65533);
+    CHECK(travel_told(65534) == 65534);
+    CHECK(travel_told(65535) == 65534);
+    CHECK(open_told(65533) == 65533);
+    CHECK(open_told(65534) == 65534);
+    CHECK(open_told(65535) == 65534);
+}
+
+static void a_lid_that_backed_away_waits_2_s(void)
+{
+    ready(), core.lids[0].phase = BIN_LID_PHASE_CLOSING;
+    core.lids[0].travel_ms = 65535;
+    core.lids[0].pulse_us = core.lids[0].last_us = 1500;
+    board.limits[0] = 0;
+    board.pinch = 1;
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_REVERSING);
+    board.pinch = 0;
+    board.limits[0] = BIN_LIMITS_OPEN;
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_OPEN);
+    CHECK(bin_accept_close(&core, 0, 5).code == BIN_CODE_OK_ACCEPTED); /* nor does a CLOSE hasten it */
+    later(BIN_REVERSED_HOLD_MS - 1);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_OPEN);
+    later(1);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSING);
+}
+
+/* A lid that waited for a person after a stop, and was then jogged and shut, ends its next opening by itself. */
+static void what_a_stop_left_behind_ends_with_the_next_motion(void)
+{
+    travel_told(20);
+    bin_latch(&core);
+    CHECK(bin_clear(&core).code == BIN_CODE_OK_ACCEPTED);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_HALTED && core.lids[0].stay);
+    CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+    CHECK(bin_jog(&core, 0, 1500).code == BIN_CODE_OK_ACCEPTED);
+    bin_end_calibration(&core);
+    board.limits[0] = BIN_LIMITS_CLOSED;
+    later(BIN_REST_MS);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_HOMING);
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSED);
+    later(BIN_REST_MS);
+    CHECK(bin_accept_open(&core, 0, 2, 1000, 0).code == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = BIN_LIMITS_OPEN;
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_OPEN && !core.lids[0].stay);
+    later(1000);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSING);
+}
+
 static void calibration_ends_after_30_s(void)
 {
     ready();
@@ -578,6 +655,9 @@ int main(void)
     the_stall_limit();
     shut_ends_having_been_open();
     a_jog_begins_without_a_stall();
+    times_in_events_stop_at_65534();
+    a_lid_that_backed_away_waits_2_s();
+    what_a_stop_left_behind_ends_with_the_next_motion();
     calibration_ends_after_30_s();
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
