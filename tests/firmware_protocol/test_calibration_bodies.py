@@ -52,6 +52,7 @@ class StandPort:
         self._out += data
 
 
+@pytest.mark.needs("inputs")
 @pytest.mark.long_on_avr
 def test_a_board_never_calibrated_learns_its_lid(make_body: MakeBody, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lids that end at 1130 and 1800 us, not at the firmware's 1000 and 2000: found, stored, and a cycle of it is clean."""

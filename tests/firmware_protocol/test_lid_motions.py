@@ -292,6 +292,7 @@ def test_noise_on_the_current_is_no_jam(stand: Stand) -> None:
     assert [e.kind for e in stand.events()] == [EventKind.OPENED, EventKind.CLOSED]
 
 
+@pytest.mark.needs("pulses")
 def test_a_dead_host_leaves_shut_lids(stand: Stand) -> None:
     """2 s without a frame and an open lid shuts, long before its hold is over; HOST_LOST waits for the next session."""
     stand.open(hold_ms=10_000)
@@ -410,6 +411,7 @@ def test_a_latched_stop_holds_everything_until_cleared(stand: Stand) -> None:
     assert stand.plant.all_shut
 
 
+@pytest.mark.needs("pulses")
 def test_the_dead_man_shuts_after_a_cleared_stop(stand: Stand) -> None:
     """A lid left half open by a stop is shut when the host then dies."""
     stand.open()
@@ -420,6 +422,7 @@ def test_the_dead_man_shuts_after_a_cleared_stop(stand: Stand) -> None:
     assert stand.plant.all_shut
 
 
+@pytest.mark.needs("pulses")
 def test_a_dead_host_does_not_break_a_latched_stop(stand: Stand) -> None:
     """The stop is stronger than the dead-man: nothing moves."""
     stand.open()
@@ -559,6 +562,7 @@ def test_a_stalled_jog_ends_calibration(stand: Stand) -> None:
     assert stand.plant.all_shut
 
 
+@pytest.mark.needs("pulses")
 def test_a_dead_host_ends_calibration(stand: Stand) -> None:
     """Nobody jogs any more: what was jogged is shut."""
     stand.ask(m.Calibrate(1))

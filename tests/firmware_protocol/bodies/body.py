@@ -84,6 +84,8 @@ class Body(Protocol):
     """Within this time a command has its answer; 0 = in the same step."""
     boot_ms: int
     """Within this time after a reset it listens."""
+    used_actions: int
+    """Action ids up to this one have been used on this board before; 0 for a board that a test has for itself."""
     seen: Seen
 
     def reset(self, cause: ResetCause) -> None:
@@ -119,6 +121,7 @@ NEEDS = {
     "pins": "sees the pins of the board",
     "damage": "damages the memory that keeps calibrations or action ids",
     "hang": "stops the controller's loop",
+    "pulses": "sees servo pulses without a session: a bench board tells them in telemetry only",
     "virtual": "looks at single milliseconds or at hours: a bench board lives in real time",
 }
 """Marks of what a test needs; it runs on all bodies that can."""

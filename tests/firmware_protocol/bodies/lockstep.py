@@ -26,6 +26,7 @@ class LockstepBody:
     can: frozenset[str] = frozenset()
     answer_ms = 0
     boot_ms = 10
+    used_actions = 0
 
     def __init__(self, command: list[str], fitting: Fitting) -> None:
         self.seen = Seen()

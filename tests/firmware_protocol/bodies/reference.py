@@ -16,6 +16,7 @@ class ReferenceBody:
     can = ALL_NEEDS - {"pins", "hang"}
     answer_ms = 0
     boot_ms = 10
+    used_actions = 0
 
     def __init__(self, fitting: Fitting | None = None) -> None:
         self.fitting = fitting or Fitting()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from firmware_protocol import messages as m
@@ -74,7 +75,7 @@ class Stand:
 
     def take(self, data: bytes) -> list[Frame]:
         """Bytes of the body become frames; one that makes no sense fails the test."""
-        frames = [Frame.from_body(body) for body in self._decoder.feed(data)]
+        frames = [self._own(Frame.from_body(body)) for body in self._decoder.feed(data)]
         errors = self._decoder.errors
         assert (errors.crc, errors.length, errors.overrun) == (0, 0, 0), (
             f"{self.body.name} said something broken: {errors}"
@@ -87,6 +88,13 @@ class Stand:
             elif isinstance(frame.message, m.Telemetry):
                 self.told.append(frame.message)
         return frames
+
+    def _own(self, frame: Frame) -> Frame:
+        """As if the board had known no action before."""
+        event = frame.message
+        if isinstance(event, m.Event) and event.action_id and self.body.used_actions:
+            return replace(frame, message=replace(event, action_id=event.action_id - self.body.used_actions))
+        return frame
 
     def run(
         self, ms: float, *, ping: bool = True, step_ms: int = STEP_MS, says: Callable[[], bytes] | None = None
@@ -120,7 +128,9 @@ class Stand:
     # ---- the line ---------------------------------------------------------------------------------------------------
 
     def frame(self, message: m.Message, seq: int = 0) -> bytes:
-        """One frame of the session, encoded."""
+        """One frame of the session, encoded. Action ids count from those that the board knows already."""
+        if isinstance(message, m.Open | m.Close) and message.action_id:
+            message = replace(message, action_id=message.action_id + self.body.used_actions)
         return encode(Frame(self.session, seq, message).to_body())
 
     def raw(self, data: bytes) -> list[Frame]:
