@@ -1,4 +1,4 @@
-/* Between the two halves of the core: what the link asks of the lids and what the lids tell the link. Boards need bin_core.h only. */
+/* Between the two halves of the core: what the link asks of the lids and what the lids tell the link. Not for boards. */
 #ifndef BIN_LINK_H
 #define BIN_LINK_H
 
@@ -24,7 +24,7 @@ static inline struct bin_verdict bin_verdict(uint8_t code, uint16_t detail)
     return verdict;
 }
 
-/* Milliseconds since `then_ms` on the wrapping clock; right for spans below 49 days. The only place where times are subtracted. */
+/* Milliseconds since `then_ms` on the wrapping clock; right for spans below 49 days. Only here are times subtracted. */
 static inline uint32_t bin_since(const struct bin_core *core, uint32_t then_ms)
 {
     return core->now_ms - then_ms;

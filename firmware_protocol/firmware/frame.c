@@ -7,8 +7,8 @@ uint16_t frame_crc(const uint8_t *data, uint8_t len)
 {
     uint8_t high = 0xFF, low = 0xFF;
 
-    /* Eight steps of the polynomial at once. Without a table, which would cost the AVR 512 bytes of RAM; in bytes, for shifting 16 bits
-     * takes that chip three times as long. */
+    /* Eight steps of the polynomial at once. Without a table, which would cost the AVR 512 bytes of RAM; in bytes, for shifting
+     * 16 bits takes that chip three times as long. */
     for (; len > 0; len--) {
         uint8_t x = (uint8_t)(high ^ *data++);
 

@@ -10,8 +10,8 @@
 /* What was dropped and why, modulo 256 as telemetry carries it. */
 struct frame_errors {
     uint8_t crc;     /* bad COBS or CRC */
-    uint8_t length;  /* shorter than a header, or (counted by the owner) no such message, wrong length, reserved bits, other major */
-    uint8_t seq;     /* counted by the owner: wrong session or seq */
+    uint8_t length;  /* shorter than a header; by the owner: no such message, wrong length, reserved bits, other major */
+    uint8_t seq;     /* by the owner: wrong session or seq */
     uint8_t overrun; /* longer than any frame */
 };
 

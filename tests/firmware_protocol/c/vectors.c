@@ -1,5 +1,5 @@
-/* Checks the golden vectors against frame.c and protocol.h. Lines on stdin: NAME|TYPE|COMMAND|BODY|WIRE (body with its CRC; both in
- * hex; command 0 = none). Says what is wrong, or how much was checked. */
+/* Checks the golden vectors against frame.c and protocol.h. Lines on stdin: NAME|TYPE|COMMAND|BODY|WIRE (body with its CRC;
+ * both in hex; command 0 = none). Says what is wrong, or how much was checked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
