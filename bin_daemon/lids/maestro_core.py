@@ -194,7 +194,7 @@ class MaestroCore:
         self._shut_all("MAESTRO_" + "_".join(names(errors)), now_s)
 
     def _shut_all(self, code: str, now_s: float) -> None:
-        """Doubt: what is under way is over, what may stand open is shut. A stop in force takes the pulses away instead."""
+        """Doubt: what is under way is over, what stands open is shut. Under a stop in force nothing stands so."""
         self._ledger.interrupt(code)
         for servo in self.servos.values():
             servo.command = None
@@ -202,9 +202,6 @@ class MaestroCore:
                 servo.enter(Phase.SHUT, now_s)
             elif servo.phase in {Phase.OPENING, Phase.OPEN, Phase.CLOSING}:
                 servo.enter(Phase.CLOSING, now_s)
-            if self.stopped and servo.phase is Phase.CLOSING:
-                servo.stay = True
-                servo.enter(Phase.HALTED, now_s)
 
     # ---- time -------------------------------------------------------------------------------------------------------
 

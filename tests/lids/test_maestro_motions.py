@@ -34,7 +34,9 @@ def test_one_open_ends_unconfirmed() -> None:
     assert 1.5 <= bench.now_s - opened_s <= 2.2
     assert [x.motion for x in bench.motions] == [Motion.OPENING, Motion.OPEN, Motion.CLOSING, Motion.CLOSED]
     assert {x.lid for x in bench.motions} == {3}
-    bench.run(2.0)
+    bench.run(0.5)
+    assert bench.device.pulse_us(3) == 1000
+    bench.run(1.5)
     assert [bench.device.pulse_us(n) for n in range(1, 5)] == [None] * 4
     assert bench.core.state.all_closed
     assert bench.core.state.lids[3].closed_t_s is not None
@@ -55,6 +57,51 @@ def test_a_lid_without_pulses_opens_at_its_speed() -> None:
     assert pulses[0] < 1100
     assert max(steps) < 60
     assert pulses[-1] == 2000
+    assert pulses.count(2000) >= 10  # the servo lags behind its pulse: open is told a moment later
+
+
+def test_a_maestro_that_is_slow_to_send_pulses_again() -> None:
+    """The opening target waits until the closed pulse is really sent: a target that overtakes it would be a jump."""
+    bench = MaestroBench().prove()
+    bench.run(3.0)
+    position, looks = bench.line.position, itertools.count()
+    bench.line.position = lambda channel: 0 if channel == 0 and next(looks) < 5 else position(channel)  # type: ignore[method-assign]
+    bench.open(1, 1)
+    for _ in range(3):
+        bench.turn()
+        assert bench.device.pulse_us(1) == 1000
+    assert bench.report(1).outcome is Outcome.UNCONFIRMED
+
+
+def test_a_lid_that_is_not_shut_is_not_opened_again() -> None:
+    """Standing open, waiting for its turn, or halted: BUSY, however long the command may wait."""
+    bench = MaestroBench().prove()
+    bench.open(1, 1, hold_ms=3000)
+    bench.open(2, 2, start_within_ms=9000)
+    bench.open(2, 3, start_within_ms=9000)
+    bench.until(lambda: bench.position(1) is OPEN)
+    bench.open(1, 4, start_within_ms=9000)
+    assert [bench.report(n).code for n in (3, 4)] == ["BUSY", "BUSY"]
+    assert [bench.report(n).outcome for n in (1, 2)] == [Outcome.UNCONFIRMED] * 2
+    bench.open(3, 5)
+    bench.until(lambda: bench.position(3) is OPEN)
+    bench.core.halt(bench.now_s, "STOPPED", latch=True)
+    bench.core.clear(bench.now_s)
+    bench.open(3, 6, start_within_ms=9000)
+    assert bench.report(6).code == "BUSY"
+    assert bench.opens() == {1: 1, 2: 1, 3: 1}
+
+
+def test_a_lid_rests_between_two_openings() -> None:
+    """A second from its closing to its next opening."""
+    bench = MaestroBench().prove()
+    bench.open(1, 1)
+    bench.report(1)
+    shut_s = bench.core.state.lids[1].closed_t_s
+    assert shut_s
+    bench.open(1, 2)
+    bench.report(2)
+    assert [x.t_s for x in bench.motions if x.motion is Motion.OPENING][1] - shut_s >= 1.0
 
 
 def test_one_lid_at_a_time() -> None:
