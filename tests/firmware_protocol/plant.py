@@ -70,7 +70,7 @@ class PlantLid:
     motion: Motion = Motion.CLOSED
     _turn_us: float = CLOSED_US
     """The farthest place of the present motion."""
-    _free_of_finger: bool = True
+    _been_above: bool = False
 
     def __post_init__(self) -> None:
         self._turn_us = self.at_us
@@ -127,11 +127,11 @@ class PlantLid:
 
     def _finger(self) -> float:
         if self.finger_us is None:
-            self._free_of_finger = self.at_us > CLOSED_US + SWITCH_US
+            self._been_above = False
             return 0.0
-        self._free_of_finger |= self.at_us > self.finger_us
+        self._been_above |= self.at_us > self.finger_us
         depth_us = self.finger_us - self.at_us
-        return max(0.0, depth_us / FINGER_GIVES_US) if self._free_of_finger else 0.0
+        return max(0.0, depth_us / FINGER_GIVES_US) if self._been_above else 0.0
 
     def _turn_shaft(self, given: float, dt_s: float) -> None:
         """A horn that slips lets the shaft go where the pulse wants it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 FIRMWARE = ROOT / "firmware_protocol" / "firmware"
 SOURCES = Path(__file__).with_name("c")
+SIMAVR = Path("/usr/include/simavr")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
@@ -30,13 +31,13 @@ def compile_host_body(folder: Path) -> Path:
 def compile_avr_body(folder: Path) -> Path:
     """Simavr with an ATmega2560, wired as pins.h says."""
     need("gcc", "gcc")
-    if not Path("/usr/include/simavr/sim_avr.h").exists():
+    if not (SIMAVR / "sim_avr.h").exists():
         raise BuildError("simavr is not installed: apt-get install simavr libsimavr-dev libelf-dev")
     ours = [str(SOURCES / x) for x in ("avr_body.c", "lockstep.c")]
     board = FIRMWARE / "boards" / "mega2560"
     program = folder / "avr_body"
     flags = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{board}", f"-I{SOURCES}"]
-    run(["gcc", *flags, "-isystem", "/usr/include/simavr", *ours, "-o", str(program), "-lsimavr", "-lelf"])
+    run(["gcc", *flags, "-isystem", str(SIMAVR), *ours, "-o", str(program), "-lsimavr", "-lelf"])
     return program
 
 
