@@ -2,8 +2,9 @@
 
 Opening a USB port raises DTR, which resets an Arduino. Its stk500v2 bootloader (ArduinoCore-avr, stk500boot_v2_mega2560.hex)
 then waits 0.84 s for a first byte; ANY byte within that time makes it stay, and every further one restarts a time-out of 9.3 s
-(measured with that file in simavr; 4.8 s with Debian's build of it). A host that says HELLO at once, again and again, holds such a board in its bootloader
-for ever. One that was reset with the session open, and has no DTR, comes back when the worker's back-off leaves it alone so long.
+(measured with that file in simavr; 4.8 s with Debian's build of it). A host that says HELLO at once, again and again, holds such
+a board in its bootloader for ever. One that was reset with the session open, and has no DTR, comes back when the worker's
+back-off leaves it alone so long.
 """
 
 from __future__ import annotations

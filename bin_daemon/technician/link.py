@@ -133,7 +133,7 @@ class Link:
     def hold_bootloader(self) -> None:
         """Keep a bootloader that has just been entered from starting the firmware again before avrdude is there.
 
-        Any byte does: Arduino's waits 0.84 s for a first one, and seconds after that (`lids.waking`). With DTR it starts anew anyway.
+        Any byte does: Arduino's waits 0.84 s for a first one, seconds after that (`lids.waking`). With DTR it starts anew anyway.
         """
         for _ in range(HOLD_BYTES):
             time.sleep(HOLD_S)
