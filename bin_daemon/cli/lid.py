@@ -40,7 +40,7 @@ def list_lids(config: ConfigFile = None, as_json: Json = False) -> None:
             str(lid["lid"]),
             str(lid["category"]),
             lid["position"],
-            _with(lid.get("pulse_us"), " us"),
+            "off" if lid.get("phase") and lid["pulse_us"] is None else _with(lid.get("pulse_us"), " us"),
             lid.get("switches") or UNKNOWN,
             _with(lid.get("current_ma"), " mA"),
             _full(lid),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.errors import DeviceError
 from bin_daemon.technician.calibrate_state import ENDINGS, Ending, Hindrance, Reading, hindrance
-from bin_daemon.technician.calibrate_watch import LidWatch
+from bin_daemon.technician.calibrate_watch import REPORT_S, LidWatch
 from firmware_protocol import limits as lim
 from firmware_protocol.messages import (
     ABSENT,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bin_daemon.technician.link import Link
     from firmware_protocol.messages import HelloAck
 
-TELEMETRY_MS = 50
+TELEMETRY_MS = round(1000 * REPORT_S)
 """The most often a controller reports: it cuts a stall off after 80 ms, and that should have been seen."""
 PUMP_S = 0.02
 FRESH_S = 0.3
@@ -47,6 +47,8 @@ KEEP_S = 10.0
 PATIENCE_S = 300.0
 """Nobody touched a key for so long: nobody is there. The controller then ends calibration and shuts the lid."""
 SAVED_S = 3.0
+TELL_TRIES = 5
+"""Of asking for the stored values, on a noisy line."""
 REST_S = 20.0
 """For lids on their way to come to rest: a hold of 10 s and two travels."""
 SHUT_S = 14.0
@@ -329,14 +331,16 @@ class LidCalibration:
             )
 
     def _ask_calibration(self) -> Calibration:
-        self._watch.expect_calibration()
-        self._link.ask(GetCal(self.lid - 1))
-        asked = self._clock()
-        while self._watch.calibration is None:
-            self._link.pump(PUMP_S)
-            if self._clock() - asked > 1.0:
-                raise DeviceError("the controller does not tell its calibration", hint="try again; check the cable")
-        return self._watch.calibration
+        """Its values follow the answer in a frame of their own, which nobody repeats."""
+        for _ in range(TELL_TRIES):
+            self._watch.expect_calibration()
+            self._link.ask(GetCal(self.lid - 1))
+            end = self._clock() + FRESH_S
+            while self._watch.calibration is None and self._clock() < end:
+                self._link.pump(PUMP_S)
+            if self._watch.calibration:
+                return self._watch.calibration
+        raise DeviceError("the controller does not tell its calibration", hint="check the cable, then try again")
 
     def _ask_softly(self, command: Command) -> Answered | None:
         """An answer, or None when the line has failed: calibration is over then."""

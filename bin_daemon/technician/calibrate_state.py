@@ -40,6 +40,11 @@ ENDINGS = {
             "Take it out; keep your hands clear.",
         ),
         Ending(
+            "held",
+            "The servo was stopped by something, or something is caught under the lid. The controller shuts the lid.",
+            "Look. If that was an end stop, the end lies a few steps back.",
+        ),
+        Ending(
             "stop",
             "The stop switch is pressed: the servos have no power.",
             "Release the switch, then clear the stop. Nothing moves by that.",

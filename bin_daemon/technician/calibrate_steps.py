@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bin_daemon.errors import DeviceError
+from bin_daemon.technician.calibrate_state import ENDED_SILENTLY
 from firmware_protocol import limits as lim
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from bin_daemon.technician.calibrate import LidCalibration
 
+EVENT_S = 0.5
+"""An event that got lost is repeated by then."""
 STRAIN = 2.5
 """A servo that draws this many times its running current is held back."""
 STRAIN_MIN_MA = 150
@@ -69,7 +72,9 @@ class Steps:
         self.cal.begin()
 
     def only_a_stall(self, where: str) -> None:
-        """Any other end of calibration is the end of the search."""
+        """Any other end of calibration is the end of the search, also one whose cause got lost on the line."""
+        if self.cal.ending is ENDED_SILENTLY:
+            self.cal.run(EVENT_S)
         ending = self.cal.ending
         if ending and ending.code != "stall":
             raise DeviceError(f"{where}: {ending.text}", hint=ending.hint)

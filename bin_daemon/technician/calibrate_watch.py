@@ -13,6 +13,9 @@ from firmware_protocol.session import Calibrated, Happened, Lost, Rebooted, Repo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+REPORT_S = 0.05
+"""Between two reports while a lid is jogged."""
+
 
 class LidWatch:
     """Lid ``lid``, from 1. ``active`` is set by whoever entered calibration, and falls when the controller has ended it."""
@@ -101,7 +104,9 @@ class LidWatch:
         elif kind == EventKind.STOP_PRESSED:
             self._cause = ENDINGS["stop"]
         elif kind == EventKind.JAM and mine:
-            self._cause = ENDINGS["stall" if self._strained() else "pinch"]
+            self._cause = ENDINGS[self._held()]
+        if self.ending is ENDED_SILENTLY and self._cause:
+            self.ending = self._cause  # the event was lost at first, and the report overtook it
 
     def _note_current(self, now_ma: int) -> None:
         self._peak_ma = max(self._peak_ma or 0, now_ma)
@@ -111,14 +116,15 @@ class LidWatch:
             self.lasting_ma = max(self.lasting_ma or 0, min(self._before_ma, now_ma))
         self._before_ma = now_ma
 
-    def _strained(self) -> bool:
-        """The controller says JAM for a stall and for a pinch alike. A stall lasts 80 ms: its current was reported; a pinch is
-        acted upon at once.
+    def _held(self) -> str:
+        """The controller says JAM for a stall and for a pinch alike. A stall lasts 80 ms: its current was reported, unless
+        reports were lost; a pinch is acted upon at once.
         """
-        if self._reading is None or self.calibration is None or self._reading.pinched:
-            return False
+        if self._reading is None or self._clock() - self.heard_t_s > 2 * REPORT_S:
+            return "held"
         seen_ma = max(self._peak_ma or 0, self._reading.current_ma or 0)
-        return 0 < self.calibration.jam_ma < seen_ma
+        jam_ma = self.calibration.jam_ma if self.calibration else 0
+        return "stall" if 0 < jam_ma < seen_ma and not self._reading.pinched else "pinch"
 
     def _reported(self, message: Telemetry | TelemetryMore) -> None:
         first = 0

@@ -75,6 +75,20 @@ def test_a_finger_is_felt_until_the_lid_backs_off() -> None:
     assert not lid.pinched
 
 
+def test_a_servo_strains_against_its_end_stop() -> None:
+    """Told to go further than the lid can by more than its play: it draws stall current, either way round."""
+    for settings in (SETTINGS, PlantSettings(closed_us=2000, open_us=1000)):
+        lid = LidPlant(settings)
+        way = 1 if settings.open_us > settings.closed_us else -1
+        for end_us, out in ((settings.open_us, way), (settings.closed_us, -way)):
+            run(lid, end_us, 0.5)
+            assert lid.current_ma == settings.idle_ma
+            run(lid, end_us + 20 * out, 0.1)
+            assert lid.current_ma == settings.idle_ma
+            run(lid, end_us + 40 * out, 0.1)
+            assert lid.current_ma == settings.stall_ma
+
+
 def test_the_heap_ends_at_the_rim() -> None:
     """A full compartment reads full, never less than nothing."""
     lid = LidPlant(PlantSettings(travel_ms=10.0, empty_mm=130, full_mm=120, item_mm=6))

@@ -7,13 +7,14 @@ import random
 import pytest
 
 from bin_daemon.errors import DeviceError
+from bin_daemon.sim.faults import Garble, Line
 from bin_daemon.sim.plant import SWITCH_FRAC, PlantSettings
 from bin_daemon.technician.calibrate import LidCalibration
 from bin_daemon.technician.calibrate_auto import Proposal, calibrate_by_itself, jam_limit
 from bin_daemon.technician.calibrate_start import start
 from bin_daemon.technician.calibrate_steps import Steps
 from firmware_protocol.limits import PULSE_MAX_US, PULSE_MIN_US
-from firmware_protocol.messages import Caps, Limits
+from firmware_protocol.messages import Calibration, Caps, Limits
 from firmware_protocol.reference import SIM_CAPS
 from tests.technician.calibrate_rig import Rig, calibration
 
@@ -179,6 +180,26 @@ def test_a_slow_servo_is_given_time() -> None:
     _, proposal = search(rig)
     assert proposal.calibration.speed_us_per_20ms < 16
     assert any("does not keep up" in x for x in proposal.reasons)
+
+
+def test_a_noisy_line_makes_no_wrong_values() -> None:
+    """Two bytes in a thousand damaged each way: commands are repeated, lost reports waited for, the same values found."""
+    rig = Rig(PlantSettings(closed_us=1100, open_us=1400))
+    to_controller, to_host = (Line([Garble(random.Random(seed), 0.002)]) for seed in (1, 2))
+    receive, take_output = rig.controller.receive, rig.controller.take_output
+
+    def receive_damaged(data: bytes, now_ms: int) -> None:
+        for arrived in to_controller.flow(data, rig.now_s):
+            receive(arrived, now_ms)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig.controller, "receive", receive_damaged)
+        patch.setattr(rig.controller, "take_output", lambda: b"".join(to_host.flow(take_output(), rig.now_s)))
+        run, proposal = search(rig)
+        assert proposal.calibration == Calibration(0, 1415, 1085, 7, 860)
+        assert run.store() == proposal.calibration
+        assert run.end()
+    assert rig.controller.errors.crc > 0
 
 
 def test_a_stall_that_was_never_seen_is_guessed_with_a_warning() -> None:
