@@ -91,6 +91,14 @@ def test_a_level_that_stays_is_told_once_with_what_it_was_before() -> None:
     assert heap.watch.full_frac == {1: 0.3}
 
 
+def test_a_whole_step_is_a_change() -> None:
+    """step_frac itself is told, although no binary fraction meets it exactly."""
+    heap = Compartment(0.2)
+    heap.read(*[0.2 + STEP] * 30)
+    heap.read(*[0.2] * 30)
+    assert heap.levels() == [(0.2, 0.25), (0.25, 0.2)]
+
+
 def test_it_is_emptied() -> None:
     """Down as well as up."""
     heap = Compartment(0.97)

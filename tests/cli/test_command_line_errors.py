@@ -45,7 +45,7 @@ def test_status_shows_what_looks_like_markup(
     fault = {"code": "controller_lost", "severity": "error", "text": ODD, "fix": ODD}
     lid = {"lid": 1, "category": "other", "position": "closed", "full_frac": None}
     data: dict[str, Any] = {
-        "info": {"name": ODD, "version": "1", "firmware": "", "model": {"name": ODD}},
+        "info": {"name": ODD, "version": "1", "firmware": "", "capabilities": [], "model": {"name": ODD}},
         "state": {"mode": "auto", "sight": "ok", "controller": True, "stopped": False, "stop_pressed": False}
         | {"lids": [lid], "faults": [fault]},
         "health": {"fps": 1.0, "frame_age_ms": 2, "mqtt": {"connected": True, "outbox": 0, "dropped": 0}},

@@ -33,6 +33,7 @@ from bin_daemon.policy import Policy
 
 LIDS = tuple(LidSettings(lid=n, category=c) for n, c in enumerate(Category, 1))
 SHUT = LidsState(connected=True, lids={n: LidState(n, LidPosition.CLOSED) for n in range(1, 5)})
+FULL_FRAC = PolicySettings().full_frac
 ITEM_ID = "0190a0b0-0000-7000-8000-000000000001"
 
 
@@ -48,7 +49,7 @@ class Bin:
         self.answer: LidReport | None = None
         """What the controller says to the next OPEN at once."""
         self._placed = False
-        lamp = Lamp(SignalsSettings.model_validate(signals), PolicySettings().full_frac, clock=lambda: self.now_s)
+        lamp = Lamp(SignalsSettings.model_validate(signals), FULL_FRAC, clock=lambda: self.now_s)
         self.line = Pipeline(self, self, Policy(PolicySettings(), LIDS), self, self, lamp=lamp)
         self.sight = Sight.OK
 
@@ -147,6 +148,17 @@ def test_a_jam_after_accepted_is_told() -> None:
     assert smart_bin.turn(after_s=9.0) == []
 
 
+def test_what_the_status_tells_ends_with_the_lamp() -> None:
+    """Lit for its time, and not a moment longer."""
+    smart_bin = Bin(duration_ms={"accepted": 1000})
+    smart_bin.turn(placed=True)
+    assert smart_bin.showing() == "accepted"
+    smart_bin.now_s += 0.99
+    assert smart_bin.showing() == "accepted"
+    smart_bin.now_s += 0.02
+    assert smart_bin.showing() == "off"
+
+
 def test_nothing_happens_nothing_is_sent() -> None:
     """A sound and idle bin is dark and its line quiet."""
     smart_bin = Bin()
@@ -207,7 +219,7 @@ def test_a_hand_before_the_lens_is_no_fault() -> None:
         (Mode.AUTO, replace(SHUT, lids={**SHUT.lids, 2: LidState(2, LidPosition.FAULT)}), Sight.OK, "fault"),
         (
             Mode.AUTO,
-            replace(SHUT, lids={n: LidState(n, LidPosition.CLOSED, 1.0) for n in range(1, 5)}),
+            replace(SHUT, lids={n: LidState(n, LidPosition.CLOSED, FULL_FRAC) for n in range(1, 5)}),
             Sight.OK,
             "full",
         ),
