@@ -46,6 +46,8 @@ JAM_MAX_MA = 5000
 
 EVENT_RING = 8
 EVENT_REPEAT_MS = 200
+REPEATS_PER_TICK = 2
+"""Events said again in one tick: more would be too much for a small board's 1 ms."""
 TELEMETRY_MOVING_MS = 100
 TELEMETRY_MIN_MS = 50
 TELEMETRY_MAX_MS = 10_000

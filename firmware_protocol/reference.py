@@ -123,6 +123,8 @@ class ReferenceController:
         self._last_seq = 0
         self._answers: list[msg.Message] = []
         self._events: list[msg.Event] = []
+        self._due: set[int] = set()
+        """Numbers of the events to be repeated in the present round."""
         self._event_seq = 0
         self._repeated_ms = now_ms
         self._telemetry_ms = 0
@@ -150,7 +152,7 @@ class ReferenceController:
         self._watch_host()
         self.core.tick(now_ms)
         if self.core.host_alive and not self._repeat_events():
-            self._tell_state()  # a tick later when events were repeated: both together are too much for a small board's 1 ms
+            self._tell_state()  # later when events were repeated: both together are too much for a small board's 1 ms
 
     def take_output(self) -> bytes:
         """Bytes for the line, each once (at most 4096 wait; what comes beyond is lost, as in a full UART)."""
@@ -407,13 +409,15 @@ class ReferenceController:
             self._events = self._events[numbers.index(last_event_seq) + 1 :]
 
     def _repeat_events(self) -> bool:
-        """Say what no PING has named; whether there was anything to say."""
-        if since(self._now_ms, self._repeated_ms) < lim.EVENT_REPEAT_MS:
-            return False
-        self._repeated_ms = self._now_ms
-        for event in self._events:
+        """Say what no PING has named, a few each tick; whether there was anything to say."""
+        if since(self._now_ms, self._repeated_ms) >= lim.EVENT_REPEAT_MS:
+            self._repeated_ms = self._now_ms
+            self._due = {x.event_seq for x in self._events}
+        events = [x for x in self._events if x.event_seq in self._due][: lim.REPEATS_PER_TICK]
+        for event in events:
+            self._due.remove(event.event_seq)
             self._send(self._session, event.event_seq, event, retransmit=True)
-        return bool(self._events)
+        return bool(events)
 
     def _tell_state(self) -> None:
         period_ms = self._telemetry_ms

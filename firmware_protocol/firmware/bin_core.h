@@ -110,6 +110,7 @@ struct bin_event {
     uint16_t value;
     uint8_t kind;
     uint8_t lid;
+    bool due; /* to be repeated in the present round */
 };
 
 enum bin_restart { BIN_RESTART_NONE, BIN_RESTART_REBOOT, BIN_RESTART_BOOTLOADER };

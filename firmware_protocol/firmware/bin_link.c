@@ -177,6 +177,7 @@ void bin_report(struct bin_core *core, uint8_t kind, uint8_t lid, uint32_t actio
     event->lid = lid;
     event->action_id = action_id;
     event->value = value;
+    event->due = false;
     if (core->host_alive) {
         send_event(core, event, false);
     }
@@ -195,19 +196,27 @@ static void forget_events(struct bin_core *core, uint16_t last_event_seq)
     }
 }
 
-/* Says what no PING has named; returns whether there was anything to say. */
+/* Says what no PING has named, a few each tick; returns whether there was anything to say. */
 static bool repeat_events(struct bin_core *core)
 {
+    const bool due = bin_since(core, core->repeated_ms) >= BIN_EVENT_REPEAT_MS;
+    uint8_t said = 0;
     uint8_t i;
 
-    if (bin_since(core, core->repeated_ms) < BIN_EVENT_REPEAT_MS) {
-        return false;
+    if (due) {
+        core->repeated_ms = core->now_ms;
     }
-    core->repeated_ms = core->now_ms;
     for (i = 0; i < core->event_count; i++) {
-        send_event(core, &core->events[i], true);
+        struct bin_event *event = &core->events[i];
+
+        event->due = event->due || due;
+        if (event->due && said < BIN_REPEATS_PER_TICK) {
+            event->due = false;
+            send_event(core, event, true);
+            said++;
+        }
     }
-    return core->event_count > 0;
+    return said > 0;
 }
 
 /* ---- telemetry ------------------------------------------------------------------------------------------------------------ */
@@ -770,6 +779,6 @@ void bin_core_tick(struct bin_core *core, uint32_t now_ms)
     watch_host(core);
     bin_lids_tick(core);
     if (core->host_alive && !repeat_events(core)) {
-        tell_state(core); /* a tick later when events were repeated: both together are too much for a small board's 1 ms */
+        tell_state(core); /* later when events were repeated: both together are too much for a small board's 1 ms */
     }
 }
