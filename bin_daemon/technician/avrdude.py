@@ -7,6 +7,7 @@ Always ``-D``: the bootloader refuses a chip erase, and erases page by page itse
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from bin_daemon.errors import ConfigError, DeviceError
+from bin_daemon.errors import ConfigError
 from bin_daemon.technician import avrdude_says as says
 from bin_daemon.technician.avrdude_says import CutOffError, NoSyncError
 from bin_daemon.technician.firmware_image import APP_END, ERASED, write_hex
@@ -56,17 +57,15 @@ class Avrdude:
 
     def read_all(self) -> bytes:
         """All of the flash but the bootloader: half a minute at 115200 baud. avrdude 6 leaves erased bytes at the end away."""
-        with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
-            file = Path(folder) / "flash.bin"
-            self._run(["-U", f"flash:r:{file}:r"])
-            try:
-                return file.read_bytes()[:APP_END]
-            except OSError as error:
-                raise DeviceError(f"avrdude left nothing to read: {error}", hint="try again") from error
+        with _scratch() as folder:
+            file = folder / "flash.bin"
+            self._run(folder, ["-U", f"flash:r:{file}:r"])
+            return file.read_bytes()[:APP_END]
 
     def read(self, length: int) -> bytes:
         """The first ``length`` bytes, through avrdude's terminal, which reads no more than these; else (another form) all."""
-        found = says.dumped(self._run(["-t"], talk=f"dump flash 0 {length}\nquit\n"))
+        with _scratch() as folder:
+            found = says.dumped(self._run(folder, ["-t"], talk=f"dump flash 0 {length}\nquit\n"))
         if len(found) < length:
             found = self.read_all().ljust(length, bytes([ERASED]))
         return found[:length]
@@ -76,46 +75,40 @@ class Avrdude:
 
         Once begun, neither Ctrl-C nor a lost terminal stops it: half a firmware helps nobody.
         """
-        with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
-            file = Path(folder) / "image.hex"
+        with _scratch() as folder, _undisturbed():
+            file = folder / "image.hex"
             file.write_bytes(write_hex(image))
-            with _undisturbed():
-                self._run(["-U", f"flash:w:{file}:i"])
+            self._run(folder, ["-U", f"flash:w:{file}:i"])
 
-    def _run(self, words: Sequence[str], *, talk: str = "") -> str:
+    def _run(self, folder: Path, words: Sequence[str], *, talk: str = "") -> str:
         """Twice: a fresh start resets the board and begins at page 0, which mends a lost byte; avrdude's own repeats do not."""
         cut_off = None
         with contextlib.suppress(NoSyncError):
             try:
-                return self._once(words, talk)
+                return self._once(folder, words, talk)
             except CutOffError as error:
                 cut_off = error
         try:
-            return self._once(words, talk)
+            return self._once(folder, words, talk)
         except NoSyncError:
             if cut_off:  # then it is not true that nothing was written
                 raise cut_off from None
             raise
 
-    def _once(self, words: Sequence[str], talk: str) -> str:
+    def _once(self, folder: Path, words: Sequence[str], talk: str) -> str:
         """Its messages go to files: a pipe would kill it when this process dies."""
-        with (
-            tempfile.TemporaryFile() as stdin,
-            tempfile.TemporaryFile() as stdout,
-            tempfile.NamedTemporaryFile() as log,
-        ):
-            stdin.write(talk.encode())
-            stdin.seek(0)
-            process = _start([PROGRAM, *COMMAND, "-P", self._port, *words], stdin, stdout, log.file)
+        asked, told, log = folder / "asked", folder / "told", folder / "log"
+        asked.write_text(talk)
+        with asked.open("rb") as stdin, told.open("wb") as stdout, log.open("wb") as stderr:
+            process = _start([PROGRAM, *COMMAND, "-P", self._port, *words], stdin, stdout, stderr)
             try:
-                text = self._watch(process, Path(log.name))
+                text = self._watch(process, log)
             finally:
                 process.kill()
                 process.wait()
-            if process.returncode != 0:
-                raise says.error(text, self._port)
-            stdout.seek(0)
-            return stdout.read().decode(errors="replace")
+        if process.returncode != 0:
+            raise says.error(text, self._port)
+        return told.read_text(errors="replace")
 
     def _watch(self, process: subprocess.Popen[bytes], log: Path) -> str:
         """Until it ends, or until waiting on is useless; all it said."""
@@ -133,10 +126,26 @@ class Avrdude:
                 return text
 
 
-def _start(command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """In a session of its own: a terminal's Ctrl-C or hang-up does not reach it."""
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what avrdude reads and writes."""
     try:
-        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, start_new_session=True)  # noqa: S603
+        with tempfile.TemporaryDirectory(prefix="bin-daemon-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or tempfile.gettempdir()}: {error.strerror}: no place for avrdude's files",
+            hint="make room in the folder for temporary files; TMPDIR names another one",
+        ) from error
+
+
+def _start(command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """In a session of its own, which no Ctrl-C or hang-up of a terminal reaches; in English, which `says` understands."""
+    english = {**os.environ, "LC_ALL": "C"}
+    try:
+        return subprocess.Popen(  # noqa: S603
+            command, stdin=stdin, stdout=stdout, stderr=stderr, env=english, start_new_session=True
+        )
     except OSError as error:
         raise ConfigError(
             f"avrdude cannot be started: {error.strerror}", hint="sudo apt-get install --reinstall avrdude"

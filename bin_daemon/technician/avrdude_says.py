@@ -13,7 +13,7 @@ class NoSyncError(DeviceError):
 
 
 class CutOffError(DeviceError):
-    """The bootloader answered, and then no more: what was to be written is half there."""
+    """The bootloader answered, and then no more, or refused: what was to be written may be half there."""
 
 
 class WrongBoardError(DeviceError):
@@ -114,10 +114,11 @@ def error(text: str, port: str) -> DeviceError:
                 hint=meaning.hint.format(port=port),
             )
     wrong = [line.split(":", 1)[-1].strip() for line in text.splitlines() if _WRONG.search(line)]
-    if not hopeless(text) and wrong:
-        return DeviceError(f"{port}: avrdude: {wrong[-1]}", hint=_CABLE)
+    what = f"avrdude: {wrong[-1]}" if wrong and not hopeless(text) else ""
     if synced(text):
-        return CutOffError(f"{port}: the bootloader stopped answering", hint=_CABLE)
+        return CutOffError(f"{port}: {what or 'the bootloader stopped answering'}", hint=_CABLE)
+    if what:
+        return DeviceError(f"{port}: {what}", hint=_CABLE)
     if re.search(r"no such (?:file|device)", text, re.IGNORECASE):
         return NoSyncError(
             f"{port}: the port is gone", hint="plug the controller in; this lists the ports: ls /dev/serial/by-id"

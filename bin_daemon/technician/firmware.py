@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RECOVER = "bin-daemon firmware flash IMAGE --recover"
 ROLL_BACK = "bin-daemon firmware rollback"
+UNTOUCHED = "Nothing was written: the controller holds what it held"
 
 
 class FlashError(DeviceError):
@@ -133,7 +134,10 @@ class Flasher:
 
     def _keep_present(self, plan: Plan) -> None:
         """Read what is on the controller and keep it for going back, before a byte of it is lost."""
-        present = self._present(plan.controller)
+        try:
+            present = self._present(plan.controller)
+        except DeviceError as error:
+            raise DeviceError(f"{error}. {UNTOUCHED}", hint=error.hint) from error
         if not present.data:
             raise DeviceError(
                 f"{self.link.url}: the flash reads as empty, though firmware runs on it", hint="try again"
@@ -175,9 +179,7 @@ class Flasher:
             ) from error
         except BinError as error:
             self.store.update(unfinished=None)
-            raise DeviceError(
-                f"{error}. Nothing was written: the controller holds what it held", hint=error.hint
-            ) from error
+            raise DeviceError(f"{error}. {UNTOUCHED}", hint=error.hint) from error
         self.link.reset_board()
 
     def _check(self, image: Image, new: Identity) -> Controller:
@@ -203,10 +205,8 @@ class Flasher:
 
     def _remember(self, kept: Kept) -> None:
         previous = self.store.manifest().previous
-        if (
-            previous and previous.sha256 == kept.sha256
-        ):  # after a rollback over a broken firmware there is nothing behind
-            previous = None
+        if previous and previous.sha256 == kept.sha256:
+            previous = None  # a rollback over a broken firmware: nothing lies behind it
         self.store.update(flashed=kept, previous=previous, unfinished=None)
 
     def _failed(self, message: str, first: str = "") -> FlashError:

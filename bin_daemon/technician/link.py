@@ -191,7 +191,7 @@ def opened_link(url: str, baud: int) -> Iterator[Link]:
                 raise
             raise DeviceError(
                 f"{url}: another program has the port open",
-                hint="stop the service: sudo systemctl stop bin-daemon (and start it again afterwards); "
+                hint="stop the service: sudo systemctl stop bin-daemon (while it runs, bin-daemon status shows the firmware); "
                 f"if none runs, this names the program: fuser -v {url}",
             ) from error
         yield Link(port, url)

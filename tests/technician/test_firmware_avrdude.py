@@ -128,6 +128,14 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert caught.value.hint == "sudo apt-get install avrdude"
 
 
+def test_no_room_for_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder for temporary files is gone or full."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="no place for avrdude's files") as caught:
+        Avrdude("/dev/ttyACM0", lambda *_: None).read_all()
+    assert "TMPDIR" in caught.value.hint
+
+
 READY_6 = "avrdude: AVR device initialized and ready to accept instructions\n"
 
 
@@ -163,6 +171,7 @@ READY_6 = "avrdude: AVR device initialized and ready to accept instructions\n"
             "first at 0x0123",
         ),
         ("Error: flash verification mismatch", VerifyError, "first at an unknown place"),  # 8.0
+        (f"{READY_6}avrdude: stk500v2_command(): command failed", CutOffError, "command failed"),
         ("avrdude: error: programm enable: target doesn't answer. 1", DeviceError, "target doesn't answer"),
         ("", NoSyncError, "does not answer"),  # ended without a word
     ],
