@@ -9,12 +9,13 @@ where the lid stands.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bin_daemon.errors import DeviceError
-from bin_daemon.technician.calibrate_state import ENDINGS, Ending, Hindrance, Reading, hindrance
-from bin_daemon.technician.calibrate_watch import REPORT_S, LidWatch
+from bin_daemon.technician.calibrate_state import ENDINGS, Ending, Hindrance, Reading, Travel, hindrance
+from bin_daemon.technician.calibrate_talk import PUMP_S, CalibrationTalk, answer_name
+from bin_daemon.technician.calibrate_watch import LidWatch
 from firmware_protocol import limits as lim
 from firmware_protocol.messages import (
     ABSENT,
@@ -22,11 +23,8 @@ from firmware_protocol.messages import (
     Calibration,
     Code,
     Command,
-    GetCal,
     Jog,
     LidPhase,
-    SetCal,
-    SetTelemetry,
     StopClear,
 )
 from firmware_protocol.session import Answered
@@ -37,38 +35,16 @@ if TYPE_CHECKING:
     from bin_daemon.technician.link import Link
     from firmware_protocol.messages import HelloAck
 
-TELEMETRY_MS = round(1000 * REPORT_S)
-"""The most often a controller reports: it cuts a stall off after 80 ms, and that should have been seen."""
-PUMP_S = 0.02
-FRESH_S = 0.3
-"""A reading older than this means that the session was lost."""
 KEEP_S = 10.0
 """Calibration is kept alive this often, well within CALIBRATING_MS, while somebody touches keys."""
 PATIENCE_S = 300.0
 """Nobody touched a key for so long: nobody is there. The controller then ends calibration and shuts the lid."""
-SAVED_S = 3.0
-TELL_TRIES = 5
-"""Of asking for the stored values, on a noisy line."""
 REST_S = 20.0
 """For lids on their way to come to rest: a hold of 10 s and two travels."""
 SHUT_S = 14.0
 """For our lid to be shut at the end: three attempts, each with a travel and 2 s of waiting."""
 SETTLE_S = 0.15
 """After its pulse has arrived a servo needs this long to follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Travel:
-    """One way between the ends, as measured from here (to 50 ms)."""
-
-    arrived: bool
-    """Exactly the switch of that end closed; without switches: the pulse was sent, and nothing stopped the servo."""
-    lag_ms: int | None
-    """How long after its pulse the lid arrived; None without switches, or when it never did."""
-    lasting_ma: int | None
-    """The highest current on the way that lasted, inrush left out; None where it is not measured."""
-    reading: Reading
-    """At the end; its peak is that of the whole way."""
 
 
 class LidCalibration:
@@ -92,9 +68,9 @@ class LidCalibration:
         self._closed_found = False
         self.target_us = 0
         """The last pulse ordered."""
-        link.on_event = self._watch.hear
-        self._greet()
-        self.stored = self._ask_calibration()
+        self._talk = CalibrationTalk(link, self._watch, clock)
+        self._talk.greet()
+        self.stored = self._talk.calibration()
         self.draft = self.stored
         self.opens_by = 1 if self.stored.open_us > self.stored.closed_us else -1
         """+1: a longer pulse opens; -1: this servo is mounted the other way round."""
@@ -152,21 +128,23 @@ class LidCalibration:
 
     def begin(self) -> None:
         """Enter calibration, the first time or again. Nothing moves. Raises `DeviceError` with what stands in the way."""
-        self._meet()
+        self._talk.meet()
         if found := self.hindrance():
             raise DeviceError(found.text, hint=found.hint)
         answer = self._link.ask(Calibrate(1))
         if not answer.accepted:
-            raise DeviceError(f"the controller refuses to calibrate ({_name(answer)})", hint="shut all lids first")
+            raise DeviceError(
+                f"the controller refuses to calibrate ({answer_name(answer)})", hint="shut all lids first"
+            )
         self._kept_t_s = self._touched_t_s = self._clock()
         self._watch.begin()
-        self._fresh()
+        self._talk.fresh()
         self.target_us = self.place_us  # an order of before it was ended must not come back
 
     def wait_for_rest(self, tell: Callable[[Hindrance], None], for_s: float = REST_S) -> Hindrance | None:
         """Wait while lids are on their way; returns what stands in the way then, if anything. ``tell`` is called at most once."""
-        self._meet()
-        self._fresh()
+        self._talk.meet()
+        self._talk.fresh()
         end, told = self._clock() + for_s, False
         while (found := self.hindrance()) and found.passes and self._clock() < end:
             if not told:
@@ -177,9 +155,9 @@ class LidCalibration:
 
     def clear(self) -> bool:
         """Clear a latched stop and latched faults; moves nothing. False while the stop switch is pressed."""
-        self._meet()
+        self._talk.meet()
         accepted = self._link.ask(StopClear()).accepted
-        self._fresh()
+        self._talk.fresh()
         return accepted
 
     def end(self) -> bool:
@@ -190,35 +168,12 @@ class LidCalibration:
                     self.travel(self.draft.closed_us, opening=False)  # down at the pulse that was found
             self._watch.over(ENDINGS["left"])
             self._ask_softly(Calibrate(0))
-        self._meet()
-        self._fresh()
+        self._talk.meet()
+        self._talk.fresh()
         end, stays = self._clock() + SHUT_S, (LidPhase.CLOSED, LidPhase.FAULT, LidPhase.HALTED)
         while self._watch.phases[self.lid] not in stays and self._clock() < end:
             self.run(0.05)
         return self._watch.phases[self.lid] == LidPhase.CLOSED
-
-    def _meet(self) -> None:
-        """Shake hands anew when the session was lost."""
-        if self._clock() - self._watch.heard_t_s > FRESH_S:
-            self._link.pump(PUMP_S)
-        if self._clock() - self._watch.heard_t_s > FRESH_S:
-            self._link.hello()
-            self._greet()
-
-    def _greet(self) -> None:
-        self._watch.forget()
-        self._link.ask(SetTelemetry(TELEMETRY_MS))
-        self._fresh()
-
-    def _fresh(self) -> None:
-        """Wait for a report that is newer than this call."""
-        asked = self._clock()
-        while self._watch.reading is None or self._watch.heard_t_s <= asked:
-            self._link.pump(PUMP_S)
-            if self._clock() - asked > lim.HOST_SILENCE_MS / 1000:
-                raise DeviceError(
-                    "the controller reports nothing", hint="switch the controller off and on, then try again"
-                )
 
     # ---- jogging ----------------------------------------------------------------------------------------------------
 
@@ -306,41 +261,9 @@ class LidCalibration:
 
     def store(self) -> Calibration:
         """Store the draft in the controller, wait until it says so, read it back. Raises `DeviceError` when anything is amiss."""
-        draft = self.draft
-        self._meet()
-        self._watch.expect_saved()
-        self._order_at_rest(SetCal(*(getattr(draft, x) for x in SetCal.__dataclass_fields__)))
-        end = self._clock() + SAVED_S
-        while not self._watch.saved:
-            self.run()
-            if self._clock() >= end:
-                raise DeviceError("the controller does not say that it has stored the values", hint=STORE_AGAIN)
-        self.stored = self._ask_calibration()
-        if self.stored != draft:
-            raise DeviceError(f"the controller has stored: {words(self.stored)}; not: {words(draft)}", hint=STORE_AGAIN)
+        self._talk.meet()
+        self.stored = self._talk.store(self.draft)
         return self.stored
-
-    def _order_at_rest(self, wish: Command) -> None:
-        end = self._clock() + REST_S
-        while (answer := self._link.ask(wish)).code == Code.BUSY and self._clock() < end:
-            self.run(0.2)
-        if not answer.accepted:
-            raise DeviceError(
-                f"the controller refuses these values ({_name(answer)})",
-                hint=f"open and shut must lie {lim.CAL_TRAVEL_MIN_US} us apart, and the lid must be at rest",
-            )
-
-    def _ask_calibration(self) -> Calibration:
-        """Its values follow the answer in a frame of their own, which nobody repeats."""
-        for _ in range(TELL_TRIES):
-            self._watch.expect_calibration()
-            self._link.ask(GetCal(self.lid - 1))
-            end = self._clock() + FRESH_S
-            while self._watch.calibration is None and self._clock() < end:
-                self._link.pump(PUMP_S)
-            if self._watch.calibration:
-                return self._watch.calibration
-        raise DeviceError("the controller does not tell its calibration", hint="check the cable, then try again")
 
     def _ask_softly(self, command: Command) -> Answered | None:
         """An answer, or None when the line has failed: calibration is over then."""
@@ -349,16 +272,3 @@ class LidCalibration:
         except DeviceError:
             self._watch.over(ENDINGS["lost"])
             return None
-
-
-STORE_AGAIN = "store again; if that fails too, the board's memory is worn out: replace the board"
-
-
-def words(cal: Calibration) -> str:
-    """A calibration in one line."""
-    jam = f"jam limit {cal.jam_ma} mA" if cal.jam_ma else "jams not watched"
-    return f"open {cal.open_us} us, shut {cal.closed_us} us, speed {cal.speed_us_per_20ms} us per 20 ms, {jam}"
-
-
-def _name(answer: Answered) -> str:
-    return answer.code.name if isinstance(answer.code, Code) else f"code {answer.code}"

@@ -14,7 +14,8 @@ from firmware_protocol.messages import Calibration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bin_daemon.technician.calibrate import LidCalibration, Travel
+    from bin_daemon.technician.calibrate import LidCalibration
+    from bin_daemon.technician.calibrate_state import Travel
 
 PRESS_US = 150
 PRESS_STEP_US = 10

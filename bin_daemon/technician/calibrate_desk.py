@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.config import CalibrationSettings
 from bin_daemon.errors import ConfigError, DeviceError
-from bin_daemon.technician.calibrate import words
 from bin_daemon.technician.calibrate_auto import calibrate_by_itself
 from bin_daemon.technician.calibrate_start import start
 from bin_daemon.technician.calibrate_steps import Steps
+from bin_daemon.technician.calibrate_talk import words
 from bin_daemon.technician.calibration_file import calibration_file, overridden, remember, why_not_writable
 from firmware_protocol import limits as lim
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bin_daemon.technician.calibrate import LidCalibration, Travel
-    from bin_daemon.technician.calibrate_state import Hindrance
+    from bin_daemon.technician.calibrate import LidCalibration
+    from bin_daemon.technician.calibrate_state import Hindrance, Travel
 
 SPEED_MAX = 255
 

@@ -104,6 +104,20 @@ class Reading:
         return self.limits == (Limits.OPEN if opening else Limits.CLOSED)
 
 
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """One way between the ends, as measured from here (to 50 ms)."""
+
+    arrived: bool
+    """Exactly the switch of that end closed; without switches: the pulse was sent, and nothing stopped the servo."""
+    lag_ms: int | None
+    """How long after its pulse the lid arrived; None without switches, or when it never did."""
+    lasting_ma: int | None
+    """The highest current on the way that lasted, inrush left out; None where it is not measured."""
+    reading: Reading
+    """At the end; its peak is that of the whole way."""
+
+
 def reading_of(message: Telemetry | TelemetryMore, whole: Telemetry, slot: int) -> Reading:
     """One slot of a report."""
     lid = message.slots[slot]
