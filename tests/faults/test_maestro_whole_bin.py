@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from bin_daemon.service.control import ask
 from bin_daemon.sim.maestro import MaestroOptions, SimulatedMaestro
 from bin_daemon.sim.serve import PtyEnd
 from bin_daemon.sim.world import LidMotion, world
@@ -97,15 +96,3 @@ def test_a_bin_on_a_maestro(maestro_bin: MaestroBin) -> None:
     assert told == {(2, "kitchen")}
     assert maestro_bin.maestro.opens == {2: opened}
     assert maestro_bin.maestro.all_closed
-
-
-def test_without_a_dead_man_no_lid_opens(maestro_bin: MaestroBin) -> None:
-    """The time-out is switched off in the Maestro: the daemon runs, says which setting, and opens nothing, not even by hand."""
-    maestro_bin.maestro.board.timeout_s = 0.0
-    maestro_bin.start({"camera.source": EMPTY, "service.ready_timeout_s": 1.0})
-    wait_for(lambda: maestro_bin.subscriber.faults("controller_lost") == ["raised"], "the fault")
-    fault = next(x for x in maestro_bin.status()["state"]["faults"] if x["code"] == "controller_lost")
-    assert "set Timeout to 2.00 s" in fault["fix"]
-    answer = ask(maestro_bin.folder / "run" / "control.sock", {"name": "lid.open", "args": {"lid": 3}})
-    assert answer["error"]["code"] == "not_connected"
-    assert maestro_bin.maestro.opens == {}

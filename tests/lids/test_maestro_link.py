@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,7 +24,8 @@ from bin_daemon.sim.world import world
 LIDS = tuple(LidSettings(lid=n, category=c) for n, c in enumerate(Category, 1))
 QUICK = CalibrationSettings(open_us=2000, closed_us=1000, speed_us_per_20ms=200)
 CALIBRATION = dict.fromkeys(range(1, 5), QUICK)
-TIMEOUT_MS = 500
+TIMEOUT_MS = 1000
+"""A worker on a busy machine may be late by half a second."""
 names = (f"maestro{n}" for n in itertools.count())
 
 
@@ -92,7 +92,7 @@ class Bench:
 Start = Callable[..., Bench]
 
 
-BOTH_ENDS = pytest.mark.parametrize("start", ["sim", "pty"], indirect=True)
+BY_URL = pytest.mark.parametrize("start", ["sim"], indirect=True)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
         yield begin
 
 
-@BOTH_ENDS
+@BY_URL
 def test_an_opening_and_what_is_claimed_of_it(start: Start) -> None:
     """One lid opens and shuts; report, state and info say that nothing was confirmed."""
     bench = start().ready()
@@ -127,6 +127,8 @@ def test_an_opening_and_what_is_claimed_of_it(start: Start) -> None:
     assert time.monotonic() - before < 0.5
     until(lambda: bench.position(3) is LidPosition.OPEN)
     assert bench.device.away()
+    detail = bench.lids.details[3]
+    assert (detail.phase, detail.pulse_us, detail.open_us, detail.jam_ma) == ("open", 2000, 2000, None)
     report = bench.report(41)
     assert (report.outcome, report.code, report.open_ms) == (Outcome.UNCONFIRMED, "SENT", None)
     assert report.wire_ms is not None
@@ -137,7 +139,6 @@ def test_an_opening_and_what_is_claimed_of_it(start: Start) -> None:
     assert bench.lids.line_errors == {}
 
 
-@BOTH_ENDS
 def test_unplugged_with_a_lid_open(start: Start) -> None:
     """The Maestro's time-out shuts the lid; the action is INTERRUPTED; the port comes back, is proved again, and works."""
     bench = start().ready()
@@ -160,62 +161,33 @@ def test_unplugged_with_a_lid_open(start: Start) -> None:
     assert bench.device.opens == {2: 1, 1: 1}
 
 
-def test_a_hanging_host_leaves_shut_lids(start: Start) -> None:
-    """The worker's thread hangs with a lid open: the Maestro shuts it by itself, and the host learns of it when it wakes."""
-    bench = start().ready()
-    bench.open(4, 1, hold_ms=9000)
-    until(lambda: bench.position(4) is LidPosition.OPEN)
-    hung, go_on = threading.Event(), threading.Event()
-    session = bench.lids._session
-    assert session
-    turn = session.turn
-
-    def hang() -> bool:
-        hung.set()
-        go_on.wait(5.0)
-        return turn()
-
-    session.turn = hang  # type: ignore[method-assign]
-    assert hung.wait(2.0)
-    until(lambda: bench.device.all_closed, TIMEOUT_MS / 1000 + 1.0)
-    go_on.set()
-    assert (bench.report(1).outcome, bench.report(1).code) == (Outcome.INTERRUPTED, "MAESTRO_TIMEOUT")
-    assert bench.lids.line_errors["timeout"] >= 1
-
-
 def test_orders_from_other_threads(start: Start) -> None:
-    """A close before its time; a latched stop and its clearing, while the worker turns."""
-    bench = start().ready()
+    """While the worker turns: a close before its time, an error counted and survived, the stop switch and a latched stop, and at
+    the end `close_all`, which waits for the pulse.
+    """
+    bench = start(stop_channel=5).ready()
+    assert bench.lids.state.capabilities == {"unconfirmed", "estop_sense"}
     bench.open(1, 1, hold_ms=9000)
     until(lambda: bench.position(1) is LidPosition.OPEN)
     assert bench.lids.close(1)
     assert bench.report(1).outcome is Outcome.UNCONFIRMED
     assert not bench.lids.close(9)
+    bench.device.fail(PROTOCOL)
+    until(lambda: bench.lids.line_errors == {"protocol": 1})
     until(lambda: bench.lids.state.all_closed)
-    assert bench.lids.stop(latch=True)
-    assert bench.lids.state.stopped
+    assert bench.worker.status.failures == 0
+    bench.device.press_stop()
+    until(lambda: bench.lids.state.stop_pressed)
+    assert not bench.lids.clear_stop()
+    bench.device.press_stop(pressed=False)
+    until(lambda: not bench.lids.state.stop_pressed)
     bench.open(2, 2)
     assert (bench.report(2).outcome, bench.report(2).code) == (Outcome.REFUSED, "STOPPED")
     assert bench.lids.clear_stop()
-    assert not bench.lids.state.stopped
-
-
-def test_an_error_is_counted_and_survived(start: Start) -> None:
-    """A protocol error with a lid open: shut, told, counted; the port stays open."""
-    bench = start().ready()
-    bench.open(1, 1, hold_ms=9000)
-    until(lambda: bench.position(1) is LidPosition.OPEN)
-    bench.device.fail(PROTOCOL)
-    assert bench.report(1).code == "MAESTRO_PROTOCOL"
-    until(lambda: bench.lids.state.all_closed)
-    assert bench.lids.line_errors == {"protocol": 1}
-    assert bench.worker.status.failures == 0
-
-
-def test_shutdown_shuts_what_is_open(start: Start) -> None:
-    """`close_all` waits for the pulse; the worker then ends."""
-    bench = start().ready()
-    bench.open(2, 1, hold_ms=9000)
+    assert bench.lids.stop(latch=True)
+    assert bench.lids.state.stopped
+    assert bench.lids.clear_stop()
+    bench.open(2, 3, hold_ms=9000)
     until(lambda: bench.position(2) is LidPosition.OPEN)
     assert bench.lids.close_all(3.0)
     assert bench.device.all_closed
@@ -244,31 +216,14 @@ def test_shutdown_does_not_wait_for_a_proof(start: Start) -> None:
     assert time.monotonic() - before < 1.0
 
 
-def test_the_stop_switch_is_told(start: Start) -> None:
-    """Capability and state; a stop cannot be cleared while it is pressed."""
-    bench = start(stop_channel=5).ready()
-    assert bench.lids.state.capabilities == {"unconfirmed", "estop_sense"}
-    bench.device.press_stop()
-    until(lambda: bench.lids.state.stop_pressed)
-    assert not bench.lids.clear_stop()
-    bench.device.press_stop(pressed=False)
-    until(lambda: not bench.lids.state.stop_pressed)
-    assert bench.lids.state.stopped
-    assert bench.lids.clear_stop()
-
-
 def test_the_kind_chooses_the_driver() -> None:
-    """controller.kind; without calibration or with a wrong URL it is the technician's."""
+    """controller.kind; without calibration or with a wrong URL it is the technician's; a step outside a session is refused."""
     assert isinstance(make_lids(settings("simmaestro://kind"), LIDS, CALIBRATION), MaestroLids)
     assert isinstance(make_lids(ControllerSettings(port="sim://kind"), LIDS, CALIBRATION), SerialLids)
     with pytest.raises(ConfigError, match="lid 1 has no calibration"):
         make_lids(settings("simmaestro://kind"), LIDS, {})
+    with pytest.raises(DeviceError, match="outside its session"):
+        MaestroLids(settings("simmaestro://lone"), LIDS, CALIBRATION)._step()
     for url in ("simmaestro://bin?speed=3", "simmaestro://bin?crc=2", "simmaestro://"):
         with pytest.raises(ConfigError, match="simmaestro"):
             make_lids(settings(url), LIDS, CALIBRATION)
-
-
-def test_a_step_outside_its_session_is_refused(start: Start) -> None:
-    """The worker's contract."""
-    with pytest.raises(DeviceError, match="outside its session"):
-        start().ready().lids.__class__(settings("simmaestro://lone"), LIDS, CALIBRATION)._step()

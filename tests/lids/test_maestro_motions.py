@@ -73,6 +73,21 @@ def test_a_maestro_that_is_slow_to_send_pulses_again() -> None:
     assert bench.report(1).outcome is Outcome.UNCONFIRMED
 
 
+@pytest.mark.parametrize("turns", [1, 4])
+def test_a_pulse_that_cannot_come_of_ours_is_seen(turns: int) -> None:
+    """While pulses come back, and in mid-travel: beyond both ends of the lid's calibration is not on any way of ours."""
+    slow = CalibrationSettings(open_us=2000, closed_us=1000, speed_us_per_20ms=20)
+    bench = MaestroBench(calibration=slow).prove()
+    bench.run(3.0)
+    bench.open(1, 1)
+    for _ in range(turns - 1):
+        bench.turn()
+    position = bench.line.position
+    bench.line.position = lambda channel: 2100 * 4 if channel == 0 else position(channel)  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="pulse of lid 1"):
+        bench.turn()
+
+
 def test_a_lid_that_is_not_shut_is_not_opened_again() -> None:
     """Standing open, waiting for its turn, or halted: BUSY, however long the command may wait."""
     bench = MaestroBench().prove()

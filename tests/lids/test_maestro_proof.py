@@ -21,6 +21,7 @@ def test_a_well_set_maestro_is_proved() -> None:
     assert 2.0 <= bench.now_s - began_s < 2.9
     assert bench.motions == []
     assert [bench.device.pulse_us(n) for n in range(1, 5)] == [1000] * 4
+    assert [x.speed for x in bench.device.board.channels[:4]] == [200] * 4
     assert bench.core.state.all_closed
 
 
@@ -101,6 +102,14 @@ def test_a_channel_that_is_no_servo(mode: Mode) -> None:
     with pytest.raises(DeviceError, match=r"channel 1 \(lid 2\)") as caught:
         bench.prove()
     assert "Maestro Control Center" in caught.value.hint
+
+
+def test_a_channel_that_keeps_its_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were pulses not taken away, an "Ignore" would pass for a home."""
+    aim = Channel.aim
+    monkeypatch.setattr(Channel, "aim", lambda channel, target: aim(channel, target) if target else None)
+    with pytest.raises(DeviceError, match="cannot be switched off"):
+        MaestroBench(home_us=-1).prove()
 
 
 def test_one_wrong_channel_among_four() -> None:
