@@ -339,6 +339,48 @@ static void no_board_has_more_lids_than_there_is_room_for(void)
     CHECK(core.lid_count == BIN_LIDS_MAX);
 }
 
+/* Rows beyond the lids that are fitted: whatever lies there, nothing looks at them or writes to them. */
+static void lids_that_are_not_fitted_are_left_alone(void)
+{
+    static const uint8_t phases[] = {BIN_LID_PHASE_WAITING, BIN_LID_PHASE_OPENING, BIN_LID_PHASE_OPEN,
+                                     BIN_LID_PHASE_FAULT,   BIN_LID_PHASE_JOGGING, BIN_LID_PHASE_HALTED};
+    struct bin_lid before[BIN_LIDS_MAX];
+    size_t i, n;
+
+    for (i = 0; i < sizeof phases; i++) {
+        ready();
+        for (n = 4; n < BIN_LIDS_MAX; n++) {
+            core.lids[n] = core.lids[0];
+            core.lids[n].number = (uint8_t)n;
+            core.lids[n].phase = phases[i];
+            core.lids[n].moved = core.lids[n].close_due = core.lids[n].stay = true;
+            core.lids[n].start_within_ms = 60000;
+            core.lids[n].action_id = 1;
+            board.pulse_us[n] = 1234;
+        }
+        memcpy(before, core.lids, sizeof before);
+        CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+        later(3000);
+        later(20);
+        bin_halt(&core);
+        later(3000);
+        bin_latch(&core);
+        later(20);
+        CHECK(bin_clear(&core).code == BIN_CODE_OK_ACCEPTED);
+        CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+        CHECK(bin_jog(&core, 1, 1500).code == BIN_CODE_OK_ACCEPTED);
+        later(20);
+        bin_end_calibration(&core);
+        later(2000);
+        bin_lids_close_all(&core);
+        later(20);
+        CHECK(memcmp(before + 4, core.lids + 4, (BIN_LIDS_MAX - 4) * sizeof before[0]) == 0);
+        for (n = 4; n < BIN_LIDS_MAX; n++) {
+            CHECK(board.pulse_us[n] == 1234);
+        }
+    }
+}
+
 static void a_full_line_loses_whole_frames_and_nothing_else(void)
 {
     ready(), board.line_full = true;
@@ -650,6 +692,7 @@ int main(void)
     openings_are_forgotten_oldest_first();
     a_board_need_not_listen_to_motions();
     no_board_has_more_lids_than_there_is_room_for();
+    lids_that_are_not_fitted_are_left_alone();
     a_full_line_loses_whole_frames_and_nothing_else();
     a_damaged_calibration_is_not_used();
     the_hold_time_is_clamped();
