@@ -68,7 +68,7 @@ def emulator(build_once: Once) -> Path:
 def plugged(emulator: Path, folder: Path, *images: Path, auto_reset: bool = True) -> Iterator[Mega]:
     """Switched on."""
     link = folder / "tty"
-    command = [emulator, link, str(int(auto_reset)), BOOTLOADER, *images]
+    command = [str(word) for word in (emulator, link, int(auto_reset), BOOTLOADER, *images)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             board = Mega(str(link), process)
@@ -102,7 +102,8 @@ def test_how_long_it_waits(emulator: Path, program: Path, tmp_path: Path) -> Non
         with serial.Serial(board.port):
             assert board.enters()[0] == "bootloader"
             name, after_s = board.enters()
-        assert (name, after_s) == ("program", pytest.approx(FIRST_BYTE_S, abs=0.1))
+        assert name == "program"
+        assert after_s == pytest.approx(FIRST_BYTE_S, abs=0.1)
         with serial.Serial(board.port) as port:
             assert board.enters()[0] == "bootloader"
             time.sleep(0.4)
