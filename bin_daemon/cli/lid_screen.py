@@ -41,6 +41,7 @@ HELP = """\
 [bold]\\[ ][/]  slower, faster    [bold]- +[/]  jam limit
 [bold]s[/]  STORE               [bold]x[/]  clear stop or fault     [bold]q[/]  quit"""
 BY_ITSELF = (" ", "t", "a")
+"""Keys after which the lid moves for a while."""
 GO = "Hands off the lid: it may jerk. Press SPACE to begin, q to quit."
 
 
@@ -85,6 +86,9 @@ class Screen:
                     if key == "q":
                         return
                     self._press(desk, key)
+                    if key.lower() in BY_ITSELF:
+                        self._keys.read()  # what was typed meanwhile was meant for another moment
+                        break
 
     def _pause(self) -> list[str]:
         """Let a moment pass; the keys of that moment."""

@@ -106,6 +106,12 @@ class Terminal:
         """As typed."""
         os.write(self.master, keys.encode())
 
+    def steps(self, key: str, by_us: int, first_us: int, last_us: int) -> None:
+        """One press after the other, each when the lid has followed the one before."""
+        for pulse_us in range(first_us, last_us + by_us // abs(by_us), by_us):
+            self.press(key)
+            self.sees(f"{pulse_us} us")
+
     def ends(self, timeout_s: float = 10.0) -> int:
         """Its exit code."""
         return self.process.wait(timeout_s)
@@ -145,12 +151,13 @@ UP, PAGE_UP = "\x1b[A", "\x1b[5~"
 
 def test_a_lid_is_calibrated_with_keys(terminal: Terminal, board: PtyController, tmp_path: Path) -> None:
     """Big steps up, `o`, back down, `c`, `s`, `q`: stored in the board and in conf.d, lid shut, the terminal as it was."""
-    terminal.press(PAGE_UP * 15 + UP)
-    terminal.sees("1770 us")
+    terminal.steps(PAGE_UP, 50, 1050, 1750)
+    terminal.steps(UP, 20, 1770, 1770)
     terminal.press("o")
     terminal.sees("Open is 1770 us.")
-    terminal.press("n" * 15 + "jh")
-    terminal.sees("SHUT")
+    terminal.steps("n", -50, 1720, 1020)
+    terminal.steps("j", -20, 1000, 1000)
+    terminal.steps("h", -5, 995, 995)
     terminal.press("c]+s")
     terminal.sees("Stored, and written to")
     terminal.press("q")
@@ -166,8 +173,7 @@ def test_a_lid_is_calibrated_with_keys(terminal: Terminal, board: PtyController,
 @pytest.mark.parametrize("way", ["ctrl-c", "hang up"])
 def test_however_the_person_goes_the_lid_is_shut(way: str, terminal: Terminal, board: PtyController) -> None:
     """Ctrl-C, a closed window: half open one moment, shut by its servo the next; nothing is stored."""
-    terminal.press(PAGE_UP * 6)
-    terminal.sees("1300 us")
+    terminal.steps(PAGE_UP, 50, 1050, 1300)
     assert not board.device.all_closed
     if way == "ctrl-c":
         terminal.press("\x03")
