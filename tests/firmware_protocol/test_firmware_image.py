@@ -23,6 +23,7 @@ RAM_BYTES = 8192
 EEPROM_BYTES = 4096
 STACK_BYTES = 2048
 """Must be left at least; less than 400 have been seen in use."""
+README_TOLERANCE = 0.05
 MAGIC = b"BINFW\x00\x01\x00"
 MEGA2560 = 1
 VECTORS = 57
@@ -92,7 +93,7 @@ def test_the_image_says_what_it_is(flash: bytes) -> None:
 
 
 def test_sizes(image: Path, flash: bytes) -> None:
-    """It leaves the bootloader alone and the stack its room, and `make` reports the same figures."""
+    """It leaves the bootloader alone and the stack its room; `make` reports the same figures, README nearly."""
     size = {
         name: int(size) for name, size in re.findall(r"^\.(\w+) +(\d+)", run("avr-size", "-A", image), re.MULTILINE)
     }
@@ -107,6 +108,11 @@ def test_sizes(image: Path, flash: bytes) -> None:
         "EEPROM": size["eeprom"],
         "stack": RAM_BYTES - ram,
     }
+    readme = (SOURCES / "README.md").read_text("utf-8")
+    for name, used in (("flash", len(flash)), ("RAM", ram), ("EEPROM", size["eeprom"])):
+        told = re.search(rf"^\| {name} \| ([\d,]+) \|", readme, re.MULTILINE)
+        assert told
+        assert abs(int(told[1].replace(",", "")) / used - 1) < README_TOLERANCE, f"README says {told[0]}, it is {used}"
 
 
 def test_neither_heap_nor_floats(image: Path) -> None:
