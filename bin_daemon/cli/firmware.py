@@ -124,7 +124,7 @@ def verify(image_file: OptionalImage = None, *, port: Port = None, config: Confi
 
     settings = load_settings(config)
     with _flasher(settings, port, yes=True, hands_away=False) as flasher:
-        image = read_image(image_file) if image_file else _last_flashed(flasher.store)
+        image = read_image(image_file) if image_file else _last_image(flasher.store)
         if not flasher.verify(image):
             print("the controller's flash DIFFERS from this image")
             raise typer.Exit(1)
@@ -256,15 +256,17 @@ def _port(settings: Settings, port: str | None) -> str:
     return port or settings.controller.port
 
 
-def _last_flashed(store: FirmwareStore) -> Image:
+def _last_image(store: FirmwareStore) -> Image:
+    """Of the last flashing, also of one that was cut off: avrdude may have finished it."""
     from bin_daemon.errors import ConfigError
 
-    flashed: Kept | None = store.manifest().flashed
-    if flashed is None:
+    manifest = store.manifest()
+    last: Kept | None = manifest.unfinished or manifest.flashed
+    if last is None:
         raise ConfigError(
             f"{store.folder}: nothing was flashed from here", hint="name the image: bin-daemon firmware verify IMAGE"
         )
-    return store.image(flashed)
+    return store.image(last)
 
 
 def _controller_dict(controller: Any) -> dict[str, Any]:

@@ -66,7 +66,11 @@ def store_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "rollback to", manifest.previous.words
     if manifest.unfinished:
         unfinished = manifest.unfinished
-        yield "unfinished", f"flashing {unfinished.words} at {unfinished.at:%Y-%m-%d %H:%M} UTC did not end well"
+        at = f"{unfinished.at:%Y-%m-%d %H:%M} UTC"
+        yield (
+            "unfinished",
+            f"flashing {unfinished.words} at {at} did not end well: bin-daemon firmware verify looks what is there",
+        )
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, str]]:

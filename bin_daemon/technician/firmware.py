@@ -102,14 +102,18 @@ class Flasher:
         return controller
 
     def verify(self, image: Image) -> bool:
-        """Whether the flash holds ``image``, byte for byte. The controller restarts twice."""
+        """Whether the flash holds ``image``, byte for byte. The controller restarts twice. Ends an unfinished flashing of it."""
         self.avrdude.check_installed()
         self._into_bootloader()
         self.person.say(f"reading {len(image.data)} bytes ...")
         there = image_of(self.avrdude.read(len(image.data)))
         self.link.reset_board()
         self._hello()
-        return there.sha256 == image.sha256
+        same = there.sha256 == image.sha256
+        unfinished = self.store.manifest().unfinished
+        if same and unfinished and unfinished.sha256 == image.sha256:  # this end died while avrdude finished its work
+            self._remember(unfinished)
+        return same
 
     def _plan(self, image: Image, name: str, *, recover: bool) -> Plan:
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +152,29 @@ def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         assert mega.pages_written == 0
         assert "1.1.0" in run("flash", "new.hex", "--recover", "--yes", "--hands-away")
         assert mega.runs == NEW.identity
+
+
+def test_killed_while_writing(run: Run, tmp_path: Path) -> None:
+    """The terminal is gone, kill -9: avrdude finishes its work all the same, and `verify` finds it done."""
+    with board(Faults(page_s=0.02)) as mega:
+        command = [sys.executable, "-m", "bin_daemon", "firmware", "flash", "new.hex", "--yes", "-c", "bin.toml"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as flashing:
+            wait_for(lambda: mega.pages_written > 2)
+            flashing.kill()
+        wait_for(lambda: mega.runs == NEW.identity)
+        assert "unfinished  flashing 1.1.0" in run("info")
+        assert "verified: 5000 bytes" in run("verify")
+        told = json.loads(run("info", "--json"))["kept"]
+        assert told["unfinished"] is None
+        assert (told["flashed"]["sha256"], told["previous"]["sha256"]) == (NEW.sha256, OLD.sha256)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Poll, bounded."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_who_has_no_firmware_of_ours(run: Run, tmp_path: Path) -> None:
