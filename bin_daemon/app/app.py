@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from bin_daemon.app.commands import Commands
-from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
+from bin_daemon.app.faults import calibration_faults, device_faults, lid_faults, sight_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
@@ -154,6 +154,7 @@ class App:
             *device_faults((x.status for x in self._workers), self._clock(), self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
             *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
+            *calibration_faults(self.parts.lids.details),
         ]
         self.telling.update_faults(found)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from bin_daemon.domain import Fault, LidPosition, LidsState, Sight
+from bin_daemon.lids.calibration import Source
+from bin_daemon.lids.detail import LidDetail
 from bin_daemon.service import WorkerStatus
 
 CAMERA_LOST = "camera_lost"
@@ -76,4 +78,20 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
         if lid.full_frac is not None and lid.full_frac >= full_frac:
             yield Fault(
                 f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it."
+            )
+
+
+def calibration_faults(details: Mapping[int, LidDetail]) -> Iterator[Fault]:
+    """Where controller and config do not agree on a lid's ends, and nobody but a person can say which is right."""
+    texts: dict[str, str] = {
+        Source.DIFFERS: "has other values in the controller than in the config; the controller's count",
+        Source.FAILED: "could not be given the config's values: the controller does not keep them",
+    }
+    for lid, detail in details.items():
+        if text := texts.get(detail.calibration):
+            yield Fault(
+                f"lid_{lid}_calibration",
+                "warning",
+                f"Lid {lid} {text}.",
+                f"Stop the service, then run: bin-daemon lid calibrate {lid}",
             )
