@@ -194,7 +194,8 @@ def _flasher(settings: Settings, port: str | None, *, yes: bool, hands_away: boo
         )
     person = _Technician(yes=yes, hands_away=hands_away)
     with opened_link(url, settings.controller.baud) as link:
-        yield Flasher(link, Avrdude(url, person.progress), FirmwareStore(settings.service.state_dir), person)
+        avrdude = Avrdude(url, person.progress, lock=link.port.fileno())
+        yield Flasher(link, avrdude, FirmwareStore(settings.service.state_dir), person)
 
 
 class _Technician:

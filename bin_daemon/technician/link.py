@@ -75,13 +75,17 @@ class Link:
         """The last heard of each lid, from 0; bins with more than four lids tell in several messages."""
         self.on_event: Callable[[SessionEvent], None] = lambda _: None
         """Hears everything in order, also while an answer is awaited."""
+        self._was_reset = True
+        """By opening the port, or by us, since the last HELLO: it may be in its bootloader now."""
         port.timeout = READ_S
 
     def hello(self, timeout_s: float = HELLO_S) -> HelloAck:
         """Open a session: who answers. Raises `SilentError` after ``timeout_s``, `OtherProtocolError` for another major."""
         self._session, self._ack, self.telemetry = _new_session(), None, None
         self.slots.clear()
-        wait_until_awake(self.port, self.url, clock=self._clock)
+        if self._was_reset:
+            self._was_reset = False
+            wait_until_awake(self.port, self.url, clock=self._clock)
         self._session.start(self._clock())
         end = self._clock() + timeout_s
         while self._ack is None:
@@ -141,6 +145,7 @@ class Link:
 
     def reset_board(self) -> None:
         """Pulse DTR and RTS, which resets an Arduino; a port without these lines (a pty) is left as it is."""
+        self._was_reset = True
         with suppress(*PORT_ERRORS):
             self.port.reset_input_buffer()
         with suppress(*PORT_ERRORS):

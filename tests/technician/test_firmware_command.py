@@ -156,11 +156,13 @@ def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_killed_while_writing(run: Run, tmp_path: Path) -> None:
     """The terminal is gone, kill -9: avrdude finishes its work all the same, and `verify` finds it done."""
-    with board(Faults(page_s=0.02)) as mega:
+    with board(Faults(page_s=0.05)) as mega:
         command = [sys.executable, "-m", "bin_daemon", "firmware", "flash", "new.hex", "--yes", "-c", "bin.toml"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as flashing:
             wait_for(lambda: mega.pages_written > 2)
             flashing.kill()
+        with pytest.raises(DeviceError, match="another program has the port open"):
+            run("info")  # it would talk into the middle of it
         wait_for(lambda: mega.runs == NEW.identity)
         assert "flashing 1.1.0" in run("info")
         assert "verified: 5000 bytes" in run("verify")
