@@ -16,8 +16,9 @@ from bin_daemon.cli.firmware import firmware_app
 from bin_daemon.errors import BinError, ConfigError, DeviceError
 from bin_daemon.technician import link
 from bin_daemon.technician.avrdude import Avrdude
+from bin_daemon.technician.avrdude_says import CutOffError
 from bin_daemon.technician.firmware import FlashError
-from bin_daemon.technician.firmware_image import write_hex
+from bin_daemon.technician.firmware_image import Image, write_hex
 from bin_daemon.technician.firmware_store import FirmwareStore
 from tests.technician.mega_board import UID, MegaBoard, program_image
 from tests.technician.mega_bootloader import Faults
@@ -123,12 +124,15 @@ def test_a_script_must_say_yes(run: Run) -> None:
 
 def test_a_failed_flash_offers_the_way_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error first, then the question; yes brings the old firmware back. With --yes nothing is done by itself."""
-    faults = Faults()
+    faults, written = Faults(), list[Image]()
     real = Avrdude.write
 
-    def write(self: Avrdude, image: object) -> None:
+    def write(self: Avrdude, image: Image) -> None:
+        written.append(image)
+        if len(written) > 2:
+            raise CutOffError("tty: the bootloader stopped answering", hint="check the cable")
         faults.says = {"fw_minor": 9} if image == NEW else {}
-        real(self, image)  # type: ignore[arg-type]
+        real(self, image)
 
     monkeypatch.setattr(Avrdude, "write", write)
     with board(faults) as mega:
@@ -136,9 +140,9 @@ def test_a_failed_flash_offers_the_way_back(run: Run, monkeypatch: pytest.Monkey
         assert "the controller runs 1.9.0 (git 0000000b) instead of 1.1.0 (git 0000000b)" in text
         assert "Go back to 1.0.0 (git 0000000a) now? [y/N]: y" in text
         assert mega.runs == OLD.identity
-        with pytest.raises(FlashError):
+        with pytest.raises(FlashError, match="half a firmware"):
             run("flash", "new.hex", "--yes")
-        assert mega.runs == NEW.identity
+    assert written == [NEW, OLD, NEW]
 
 
 def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
