@@ -233,7 +233,8 @@ class SerialLids:
         if not self._heard:
             raise DeviceError(
                 f"{url}: nothing answers HELLO",
-                hint="check the controller's supply, and that controller.port is the right device",
+                hint="check the controller's supply, and that controller.port is the right device; "
+                "one that has lost its firmware: bin-daemon firmware flash IMAGE --recover",
             )
         raise DeviceError(
             f"{url}: no controller answers HELLO; what was heard begins with {self._heard!r}",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bin_daemon.technician.firmware_image import Image
     from bin_daemon.technician.link import Link
 
+NO_PROGRAM = b"\xff\xff"
+"""Arduino's bootloader takes this first word for an empty flash."""
 SHUT_S = 10.0
 """After a restart the controller homes its lids one after the other."""
 
@@ -47,6 +49,11 @@ def known(image: Image, name: str) -> Identity:
     if identity is None:
         raise ConfigError(
             f"{name}: holds no identification block: it is no controller firmware of bin-daemon",
+            hint="build one with `make firmware`: firmware_protocol/firmware/build/mega2560.hex",
+        )
+    if image.data[:2] == NO_PROGRAM:
+        raise ConfigError(
+            f"{name}: does not begin with a program: the bootloader would never start it",
             hint="build one with `make firmware`: firmware_protocol/firmware/build/mega2560.hex",
         )
     if identity.board != MEGA2560:

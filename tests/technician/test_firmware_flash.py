@@ -153,8 +153,9 @@ def test_without_force_only_newer_ones(tmp_path: Path, image: Image, said: str, 
         (program_image((2, 0, 0), board=7), "another board .unknown board 7"),
         (program_image((2, 0, 0), protocol=2), "speaks protocol 2"),
         (Image(b"\x0c\x94 some sketch", None), "no identification block"),
+        (Image(b"\xff\xff" + NEW.data[2:], NEW.identity), "does not begin with a program"),
     ],
-    ids=["board", "protocol", "sketch"],
+    ids=["board", "protocol", "sketch", "no start"],
 )
 def test_images_that_never_go_on(tmp_path: Path, image: Image, said: str) -> None:
     """Not with --force, nor with --recover."""
@@ -304,6 +305,25 @@ def test_the_port_is_taken(tmp_path: Path) -> None:
     ):
         pass
     assert "sudo systemctl stop bin-daemon" in caught.value.hint
+
+
+def test_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before writing nothing is touched; after it, the error says that the controller is well."""
+    with rigged(tmp_path) as rig:
+        store = rig.flasher.store
+
+        def full(*_: object, **__: object) -> None:
+            raise ConfigError("No space left on device", hint="make room")
+
+        monkeypatch.setattr(store, "keep", full)
+        with pytest.raises(ConfigError, match="No space left"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
+        monkeypatch.undo()
+        rig.person.when("starting", lambda: monkeypatch.setattr(store, "update", full))
+        with pytest.raises(ConfigError, match=r"the controller runs 1.1.0 .* could not be noted"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.board.runs == NEW.identity
 
 
 def test_no_avrdude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
