@@ -39,7 +39,7 @@ class PortBody:
         self.seen = Seen()
         self.used_actions = secrets.randbelow(2**16) << 15
         """The board remembers ids over a REBOOT: each test takes others."""
-        self._port = serial.serial_for_url(port, 115200, timeout=0, write_timeout=2)
+        self._port = serial.serial_for_url(port, 115200, timeout=0, write_timeout=2, exclusive=True)
         self._t_ms = 0.0
         self._decoder = Decoder()
         self._pulses: dict[int, float | None] = {}
