@@ -10,10 +10,9 @@
 #include "gpio.h"
 
 #define VSERVO BOARD_LIDS /* places in the sums */
-#define THROWN_AWAY (BOARD_LIDS + 1u) /* the bandgap is weak: its first conversion after the others is wrong */
-#define BANDGAP (BOARD_LIDS + 2u)
-#define TURNS (BOARD_LIDS + 3u)
-#define ROUNDS 26u          /* x 7 conversions x 0.11 ms = 20 ms */
+#define BANDGAP (BOARD_LIDS + 3u) /* the bandgap is weak: its first two conversions after the others are wrong, and not used */
+#define TURNS (BOARD_LIDS + 4u)
+#define ROUNDS 23u          /* x 8 conversions x 0.11 ms = 20 ms */
 
 #define REFERENCE _BV(REFS0) /* AVcc */
 #define CLOCK (_BV(ADPS2) | _BV(ADPS1) | _BV(ADPS0)) /* 125 kHz: 13 cycles a conversion */
@@ -25,7 +24,7 @@
                 (1ULL * ADC_STEPS * CURRENT_MV_PER_A_AT_5V * ROUNDS)))
 
 static const uint8_t channels[TURNS] = {
-    ADC_CURRENT_0, ADC_CURRENT_1, ADC_CURRENT_2, ADC_CURRENT_3, ADC_VSERVO, ADC_BANDGAP, ADC_BANDGAP,
+    ADC_CURRENT_0, ADC_CURRENT_1, ADC_CURRENT_2, ADC_CURRENT_3, ADC_VSERVO, ADC_BANDGAP, ADC_BANDGAP, ADC_BANDGAP,
 };
 /* One set of sums grows while the other, of ROUNDS conversions, stands still for 20 ms. */
 static uint16_t sums[2][TURNS];

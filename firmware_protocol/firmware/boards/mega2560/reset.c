@@ -1,9 +1,11 @@
 #include "reset.h"
 
+#include <avr/boot.h>
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/pgmspace.h>
 #include <avr/wdt.h>
+#include <util/atomic.h>
 #include <util/crc16.h>
 
 #include "protocol.h"
@@ -11,6 +13,7 @@
 
 #define NOINIT __attribute__((section(".noinit")))
 #define BOOT_SECTION 0x3E000UL /* bytes; fuses BOOTSZ = 00: the last 8 kB, as every Arduino Mega has them */
+#define BOOT_FUSES 0x07u /* BOOTRST and BOOTSZ of the high fuse; 0 = programmed */
 #define WARM 0x57A9B00Ful
 #define WARM_REBOOT 0x57A9B001ul
 #define PAINT 0xC5u
@@ -92,9 +95,16 @@ void watchdog_calm(void)
     wdt_reset();
 }
 
+/* Arduinos lock their boot section against reading, but there the fuse says that a reset begins in it. */
 bool bootloader_there(void)
 {
-    return pgm_read_word_far(BOOT_SECTION) != 0xFFFFu;
+    uint8_t fuses;
+
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+    {
+        fuses = boot_lock_fuse_bits_get(GET_HIGH_FUSE_BITS);
+    }
+    return (fuses & BOOT_FUSES) == 0 || pgm_read_word_far(BOOT_SECTION) != 0xFFFFu;
 }
 
 void reset_now(void)
