@@ -121,10 +121,11 @@ def verify(image_file: OptionalImage = None, *, port: Port = None, config: Confi
     """
     from bin_daemon.config import load_settings
     from bin_daemon.technician.firmware_image import read_image
+    from bin_daemon.technician.firmware_store import FirmwareStore
 
     settings = load_settings(config)
+    image = read_image(image_file) if image_file else _last_image(FirmwareStore(settings.service.state_dir))
     with _flasher(settings, port, yes=True, hands_away=False) as flasher:
-        image = read_image(image_file) if image_file else _last_image(flasher.store)
         if not flasher.verify(image):
             print("the controller's flash DIFFERS from this image")
             raise typer.Exit(1)
@@ -142,8 +143,11 @@ def rollback(
 ) -> None:
     """Put back what was on the controller before the last flash. Doing it again returns to the newer one."""
     from bin_daemon.config import load_settings
+    from bin_daemon.technician.firmware import previous_image
+    from bin_daemon.technician.firmware_store import FirmwareStore
 
     settings = load_settings(config)
+    previous_image(FirmwareStore(settings.service.state_dir))  # or say so, before the port is opened
     with _flasher(settings, port, yes=yes, hands_away=hands_away) as flasher:
         _roll_back(flasher, recover=recover)
 
@@ -223,7 +227,11 @@ class _Technician:
         from bin_daemon.cli import firmware_show as show
 
         show.show_facts("controller firmware", show.plan_rows(plan))
-        print(WHAT_HAPPENS)
+        print(
+            WHAT_HAPPENS.format(
+                kept="what is on it now is read and kept" if plan.alive else "what is on it now is lost"
+            )
+        )
         if plan.controller is None and not (self._hands_away or typer.confirm(HANDS)):
             return False
         return self._yes or typer.confirm("Flash now?")
@@ -238,7 +246,7 @@ class _Technician:
 
 WHAT_HAPPENS = """What happens now takes about a minute:
   the controller restarts several times; meanwhile its lids get no signal and the bin takes nothing
-  what is on it now is read and kept, then the image is written, read back and compared
+  {kept}, then the image is written, read back and compared
   the calibration of the lids stays
 Keep hands off the lids, leave cable and supply alone."""
 HANDS = "Its lids cannot be asked whether they are shut. Are all hands, and all people, away from the lids?"

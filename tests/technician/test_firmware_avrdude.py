@@ -95,6 +95,15 @@ def test_a_lost_answer_is_mended_by_starting_afresh(plug: Plug) -> None:
     assert board.pages_written > 20
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own way with SIGINT, also where the shell had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_stop_a_write(plug: Plug) -> None:
     """Half a firmware helps nobody. Afterwards Ctrl-C works as before."""
     board = plug(Faults())

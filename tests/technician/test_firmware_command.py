@@ -152,6 +152,7 @@ def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     with MegaBoard(Path("tty").absolute(), [OLD, NEW]) as mega:
         text = run("flash", "new.hex", "--recover", "--yes", code=1, keys="n\n")
         assert "is on it  not known, it cannot be asked" in text
+        assert "what is on it now is lost" in text
         assert "away from the lids? [y/N]: n" in text
         assert mega.pages_written == 0
         assert "1.1.0" in run("flash", "new.hex", "--recover", "--yes", "--hands-away")
@@ -204,6 +205,11 @@ def test_nothing_on_the_port(run: Run) -> None:
 def test_verify_without_a_past(run: Run) -> None:
     """Nothing was flashed from here: which image?"""
     FirmwareStore(Path("state")).update(flashed=None)
-    with board(), pytest.raises(ConfigError, match="nothing was flashed from here") as caught:
-        run("verify")
+    with board() as mega:
+        with pytest.raises(ConfigError, match="nothing was flashed from here") as caught:
+            run("verify")
+        with pytest.raises(ConfigError, match="no previous firmware is kept"):
+            run("rollback")
+        assert mega.program
+        assert mega.program.errors.length == mega.program._session == 0  # the port was not even opened
     assert "firmware verify IMAGE" in caught.value.hint
