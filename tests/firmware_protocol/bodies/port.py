@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import serial
 
+from bin_daemon.lids.waking import wait_until_awake
 from firmware_protocol import messages as m
 from firmware_protocol.framing import Decoder, encode
 from firmware_protocol.messages import Frame, ResetCause
@@ -39,7 +40,9 @@ class PortBody:
         self.seen = Seen()
         self.used_actions = secrets.randbelow(2**16) << 15
         """The board remembers ids over a REBOOT: each test takes others."""
-        self._port = serial.serial_for_url(port, 115200, timeout=0, write_timeout=2, exclusive=True)
+        self._port = serial.serial_for_url(port, 115200, timeout=0.05, write_timeout=2, exclusive=True)
+        wait_until_awake(self._port, port)  # a HELLO too early would hold an Arduino in its bootloader
+        self._port.timeout = 0
         self._t_ms = 0.0
         self._decoder = Decoder()
         self._pulses: dict[int, float | None] = {}
