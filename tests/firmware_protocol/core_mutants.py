@@ -55,7 +55,56 @@ BOUNDARY = "at the boundary both ways lead to the same number"
 UNSEEN = "a rest that has just ended counts 0 ms anyway: only after 49 days does forgetting it matter"
 EQUIVALENT: dict[str, str] = {
     "apart: return (uint16_t)(a > b ? a - b : b - a); -> return (uint16_t)(a >= b ? a - b : b - a);": BOUNDARY,
-    "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;": BOUNDARY,
+    (
+        "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;"
+    ): BOUNDARY,
+    "begin: if (from_us > way_us) { -> if (from_us >= way_us) {": BOUNDARY,
+    (
+        "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS); -> lid->hold_ms = hold_ms < (BIN_HOLD_MIN_MS + 1) ? BIN_HOLD_MIN_MS : "
+        "at_most(hold_ms, BIN_HOLD_MAX_MS);"
+    ): BOUNDARY,
+    (
+        "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS); -> lid->hold_ms = hold_ms <= BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS);"
+    ): BOUNDARY,
+    (
+        "expire: if (core->moved && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) { -> if (core->moved && "
+        "bin_since(core, core->ended_ms) > BIN_STAGGER_MS) {"
+    ): UNSEEN,
+    (
+        "expire: if (core->moved && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) { -> if (core->moved && "
+        "bin_since(core, core->ended_ms) >= (BIN_STAGGER_MS + 1)) {"
+    ): UNSEEN,
+    (
+        "expire: if (lid->moved && bin_since(core, lid->ended_ms) >= BIN_REST_MS) { -> if (lid->moved && "
+        "bin_since(core, lid->ended_ms) > BIN_REST_MS) {"
+    ): UNSEEN,
+    (
+        "expire: if (lid->moved && bin_since(core, lid->ended_ms) >= BIN_REST_MS) { -> if (lid->moved && "
+        "bin_since(core, lid->ended_ms) >= (BIN_REST_MS + 1)) {"
+    ): UNSEEN,
+    (
+        "left: return gone_ms >= span_ms ? 0 : (uint16_t)(span_ms - gone_ms); -> return gone_ms > span_ms ? 0 : "
+        "(uint16_t)(span_ms - gone_ms);"
+    ): BOUNDARY,
+    "pinched: uint16_t lids = 0; -> uint16_t lids = (0 + 1);": "a board that says it can tell writes the value",
+    (
+        "rest_left: (left_ms = left(core, lid->since_ms, lid->hold_ms)) > wait_ms) { -> (left_ms = left(core, "
+        "lid->since_ms, lid->hold_ms)) >= wait_ms) {"
+    ): BOUNDARY,
+    (
+        "rest_left: if (lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) { -> if "
+        "(lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) >= wait_ms) {"
+    ): BOUNDARY,
+    (
+        "slew: pulse(core, lid, (uint16_t)(to_us > lid->pulse_us ? lid->pulse_us + step_us : lid->pulse_us - "
+        "step_us)); -> pulse(core, lid, (uint16_t)(to_us >= lid->pulse_us ? lid->pulse_us + step_us : "
+        "lid->pulse_us - step_us));"
+    ): BOUNDARY,
+    "start_next: return; -> ; (2)": "once a lid shuts, rest_left() lets no other one begin",
+    "watch_mushroom: core->stop |= BIN_STOP_MUSHROOM; -> core->stop = BIN_STOP_MUSHROOM;": "bin_latch() sets the rest",
 }
 """Mutants that no test can notice, by their description, and why."""
 
