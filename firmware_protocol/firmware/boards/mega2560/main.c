@@ -21,6 +21,7 @@
 #define SETTLE_MS 25u   /* inputs are debounced and analog means are there before the core looks at them */
 #define LEAVE_MS 500u   /* for the line and the EEPROM to finish before a restart */
 #define LAST_BYTES_MS 2u
+#define MOUTHFUL 16u /* bytes; 11.5 come in 1 ms */
 
 enum leaving { STAY, REBOOT, BOOTLOADER };
 
@@ -250,12 +251,13 @@ static void leave(void)
     bootloader_now();
 }
 
+/* One mouthful: however much comes in, a tick is due in between. */
 static void hear(void)
 {
-    uint8_t data[32];
-    uint8_t len;
+    uint8_t data[MOUTHFUL];
+    const uint8_t len = uart_take(data, sizeof data);
 
-    while (leaving == STAY && (len = uart_take(data, sizeof data)) > 0)
+    if (len > 0)
         bin_core_receive(&core, data, len, now_ms());
 }
 

@@ -82,6 +82,8 @@ uint8_t uart_take(uint8_t *data, uint8_t room)
         data[count++] = in[in_tail];
         in_tail = (uint8_t)(in_tail + 1u);
     }
+    if (in_tail != in_head)
+        frame_ended = true; /* perhaps: look again */
     return count;
 }
 
