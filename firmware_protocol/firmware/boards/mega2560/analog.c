@@ -1,5 +1,5 @@
-/* The converter works through its channels by interrupt, about 0.11 ms each. A hobby servo draws its current in bursts at the rate of
- * its signal and of its motor's bridge: only the mean over a whole 20 ms frame says how hard it pushes. */
+/* The converter works through its channels by interrupt, about 0.11 ms each. A hobby servo draws its current in bursts at
+ * the rate of its signal and of its motor's bridge: only the mean over a whole 20 ms frame says how hard it pushes. */
 #include "analog.h"
 
 #include <avr/interrupt.h>

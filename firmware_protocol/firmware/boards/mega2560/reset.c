@@ -50,7 +50,8 @@ void reset_early(void)
     start_early(); /* the stack and the zero register are set up before .init3 */
 }
 
-/* An interrupt that nobody asked for: avr-libc would begin the program anew with the chip as it stands. The watchdog does it cleanly. */
+/* An interrupt that nobody asked for: avr-libc would begin the program anew with the chip as it stands. The watchdog does it
+ * cleanly. */
 ISR(BADISR_vect)
 {
     for (;;)

@@ -1,6 +1,6 @@
-/* Two slots a lid. A save goes to the slot that is not in force: its version byte is wiped first and written last, so that a cut in
- * the supply at any byte leaves the old record in force, never a mixture. Of two whole slots the newer one counts.
- * A record: version, sequence, open_us, closed_us, speed_us_per_20ms, jam_ma, CRC over all before it; little endian. */
+/* Two slots a lid. A save goes to the slot that is not in force: its version byte is wiped first and written last, so that a
+ * cut in the supply at any byte leaves the old record in force, never a mixture. Of two whole slots the newer one counts. A
+ * record: version, sequence, open_us, closed_us, speed_us_per_20ms, jam_ma, CRC over all before it; little endian. */
 #include "store.h"
 
 #include <avr/eeprom.h>

@@ -10,7 +10,8 @@
 
 #define STEPS_PER_US 2u /* timer 5 runs freely in steps of 0.5 us and wraps after 32 ms */
 #define STEPS_PER_CM (ECHO_US_PER_CM * STEPS_PER_US)
-/* TRIG to the end of an echo from ECHO_MAX_MM is at most this long. Before the timer wraps: an echo that lasts longer would look short. */
+/* TRIG to the end of an echo from ECHO_MAX_MM is at most this long. Before the timer wraps: an echo that lasts longer would
+ * look short. */
 #define PATIENCE_MS 26u
 #define LOOKS 3u
 #define TRIGGER_US 10
