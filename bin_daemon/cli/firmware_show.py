@@ -133,3 +133,23 @@ def identity_dict(identity: Identity) -> dict[str, Any]:
         "board": board_name(identity.board),
         "protocol": "{}.{}".format(*identity.protocol) if identity.protocol else None,
     }
+
+
+def controller_dict(controller: Controller) -> dict[str, Any]:
+    """For scripts."""
+    ack = controller.ack
+    return identity_dict(controller.identity) | {
+        "uid": controller.uid,
+        "lids": ack.lids,
+        "capabilities": [x.replace(" ", "_") for x in capabilities(ack.caps)],
+        "reset_cause": reset_words(ack.reset_cause),
+        "last_action_id": ack.last_action_id,
+    }
+
+
+def image_dict(image: Image | None) -> dict[str, Any] | None:
+    """For scripts; None without an image."""
+    if image is None:
+        return None
+    identity = identity_dict(image.identity) if image.identity else {}
+    return {**identity, "size_bytes": len(image.data), "sha256": image.sha256}
