@@ -56,8 +56,9 @@ ISR(ADC_vect)
         if (++round == ROUNDS) {
             round = 0;
             growing ^= 1u;
-            for (uint8_t i = 0; i < TURNS; i++)
+            for (uint8_t i = 0; i < TURNS; i++) {
                 sums[growing][i] = 0;
+            }
         }
     }
     ADMUX = REFERENCE | channels[turn];
@@ -84,13 +85,15 @@ void analog_tick(void)
 {
     static uint8_t seen;
 
-    if (seen == growing)
+    if (seen == growing) {
         return;
+    }
     seen = growing;
     vin_mv = mv_of((uint32_t)ADC_STEPS * ROUNDS, BANDGAP_MV);
     vservo_mv = mv_of(sum_of(VSERVO), BANDGAP_MV * VSERVO_DIVIDER);
-    if (vservo_mv < VSERVO_DEAD_MV)
+    if (vservo_mv < VSERVO_DEAD_MV) {
         vservo_mv = BIN_UNKNOWN_U16;
+    }
 }
 
 uint16_t analog_current_ma(uint8_t lid)
@@ -121,8 +124,8 @@ uint16_t analog_noise(void)
     ADCSRA = _BV(ADEN) | CLOCK;
     for (uint16_t i = 0; i < NOISE_LOOKS; i++) {
         ADCSRA |= _BV(ADSC);
-        while (ADCSRA & _BV(ADSC))
-            ;
+        while (ADCSRA & _BV(ADSC)) {
+        }
         noise = _crc_ccitt_update(noise, ADCL);
         noise = _crc_ccitt_update(noise, ADCH);
     }

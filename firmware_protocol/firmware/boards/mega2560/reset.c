@@ -35,13 +35,15 @@ static void __attribute__((noinline, used)) start_early(void)
     MCUSR = 0; /* or the watchdog could not be switched off */
     wdt_disable(); /* after its reset it goes on at 16 ms: sooner than main() */
     for (uint8_t i = 0; i < UID_SIZE; i += 2u) {
-        for (const uint8_t *p = __heap_start + i / 2u; p < top; p += 3)
+        for (const uint8_t *p = __heap_start + i / 2u; p < top; p += 3) {
             crc = _crc_ccitt_update(crc, *p);
+        }
         noise[i] = (uint8_t)crc;
         noise[i + 1u] = (uint8_t)(crc >> 8);
     }
-    for (uint8_t *p = __heap_start; p < top; p++)
+    for (uint8_t *p = __heap_start; p < top; p++) {
         *p = PAINT; /* what is still painted later the stack never touched */
+    }
 }
 
 void reset_early(void) __attribute__((naked, used, section(".init3")));
@@ -54,8 +56,8 @@ void reset_early(void)
  * cleanly. */
 ISR(BADISR_vect)
 {
-    for (;;)
-        ;
+    for (;;) {
+    }
 }
 
 /* A bootloader may have cleared the flags (stk500v2 does; optiboot hands them on in r2, which others leave as it was, so that it
@@ -65,16 +67,21 @@ uint8_t reset_cause(void)
     const uint32_t was = warmth;
 
     warmth = WARM;
-    if (flags & _BV(PORF))
+    if (flags & _BV(PORF)) {
         return BIN_RESET_CAUSE_POWER_ON;
-    if (flags & _BV(WDRF))
+    }
+    if (flags & _BV(WDRF)) {
         return BIN_RESET_CAUSE_WATCHDOG;
-    if (flags & _BV(BORF))
+    }
+    if (flags & _BV(BORF)) {
         return BIN_RESET_CAUSE_BROWN_OUT;
-    if (flags & (_BV(EXTRF) | _BV(JTRF)))
+    }
+    if (flags & (_BV(EXTRF) | _BV(JTRF))) {
         return BIN_RESET_CAUSE_EXTERNAL;
-    if (was == WARM_REBOOT)
+    }
+    if (was == WARM_REBOOT) {
         return BIN_RESET_CAUSE_WATCHDOG;
+    }
     return was == WARM ? BIN_RESET_CAUSE_EXTERNAL : BIN_RESET_CAUSE_POWER_ON;
 }
 
@@ -90,9 +97,11 @@ void watchdog_begin(void)
 
 void watchdog_calm(void)
 {
-    for (uint8_t i = 0; i < CANARY; i++)
-        if (__heap_start[i] != PAINT)
+    for (uint8_t i = 0; i < CANARY; i++) {
+        if (__heap_start[i] != PAINT) {
             return;
+        }
+    }
     wdt_reset();
 }
 
@@ -113,8 +122,8 @@ void reset_now(void)
     cli();
     warmth = WARM_REBOOT;
     wdt_enable(WDTO_15MS);
-    for (;;)
-        ;
+    for (;;) {
+    }
 }
 
 void bootloader_now(void)

@@ -21,8 +21,9 @@ static uint8_t changed; /* bit n = lid n's value is not in its timer yet */
 
 static void silence(void)
 {
-    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++)
+    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++) {
         *compares[lid] = NEVER;
+    }
 }
 
 void servo_begin(void)
@@ -47,12 +48,15 @@ void servo_begin(void)
 
 static uint16_t compare_of(uint16_t pulse_us)
 {
-    if (pulse_us == SERVO_OFF)
+    if (pulse_us == SERVO_OFF) {
         return NEVER;
-    if (pulse_us < BIN_PULSE_MIN_US)
+    }
+    if (pulse_us < BIN_PULSE_MIN_US) {
         pulse_us = BIN_PULSE_MIN_US;
-    if (pulse_us > BIN_PULSE_MAX_US)
+    }
+    if (pulse_us > BIN_PULSE_MAX_US) {
         pulse_us = BIN_PULSE_MAX_US;
+    }
     return TOP - pulse_us * STEPS_PER_US;
 }
 
@@ -66,11 +70,14 @@ void servo_set(uint8_t lid, uint16_t pulse_us)
 /* The chip buffers compare values; emulators take them over at once. Written outside of the pulses, both do the same. */
 void servo_tick(void)
 {
-    if (!changed || TCNT3 >= QUIET_UNTIL || TCNT4 >= QUIET_UNTIL)
+    if (!changed || TCNT3 >= QUIET_UNTIL || TCNT4 >= QUIET_UNTIL) {
         return;
-    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++)
-        if (changed & (1u << lid))
+    }
+    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++) {
+        if (changed & (1u << lid)) {
             *compares[lid] = wanted[lid];
+        }
+    }
     changed = 0;
 }
 
