@@ -600,6 +600,23 @@ static void numbers_run_from_65535_to_1(void)
     CHECK(core.event_count == 1 && core.events[0].seq == 1);
 }
 
+/* Lid slots fill their place and no byte more; lids that are not fitted are absent and all unknown. */
+static void four_slots_fill_their_place(void)
+{
+    uint8_t at[BIN_SLOTS * BIN_SIZE_LID_TELEMETRY + 1];
+    size_t i;
+
+    ready(), identity.lids = 5;
+    bin_core_init(&core, &hal, &identity, &survivor, BIN_RESET_CAUSE_EXTERNAL, 0);
+    memset(at, 0x11, sizeof at);
+    put_slots(&core, at, 4);
+    CHECK(at[BIN_AT_LID_TELEMETRY_STATE] == BIN_LID_PHASE_CLOSED);
+    for (i = BIN_SIZE_LID_TELEMETRY; i < sizeof at - 1; i++) {
+        CHECK(at[i] == 0xFF);
+    }
+    CHECK(at[sizeof at - 1] == 0x11);
+}
+
 /* Telemetry speaks only to a host; asked without one, it says so. */
 static void without_a_host_the_state_is_no_host(void)
 {
@@ -705,6 +722,7 @@ int main(void)
     calibration_ends_after_30_s();
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
+    four_slots_fill_their_place();
     without_a_host_the_state_is_no_host();
     a_reset_in_the_middle_of_a_write_loses_no_action();
     damaged_action_ids_are_forgotten();
