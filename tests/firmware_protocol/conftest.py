@@ -35,13 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Marks of this folder."""
     config.addinivalue_line("markers", "needs(what, ...): what this test asks of a body, see bodies/body.py")
     config.addinivalue_line("markers", "long_on_avr: on the emulated board only with --all-bodies")
-    if config.getoption("--port") and not config.getoption("--lids-may-move"):
-        raise pytest.UsageError(
-            "--port opens and shuts the lids of that board at any time. Keep hands and things away from them, "
-            "then add --lids-may-move"
-        )
-    if config.getoption("--port") and getattr(config.option, "numprocesses", None):
-        raise pytest.UsageError("--port: one board is one process, leave out -n")
 
 
 def bodies_for(needs: set[str], *, port: bool, short: bool) -> list[str]:
