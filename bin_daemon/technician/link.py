@@ -23,6 +23,7 @@ from firmware_protocol.session import (
     Lost,
     Rebooted,
     Reported,
+    SessionError,
     SessionEvent,
     Unanswered,
     WrongVersion,
@@ -41,6 +42,8 @@ ANSWER_S = 1.5
 """Six sendings 60 ms apart, and a slow line."""
 TELEMETRY_MS = 100
 """A person waits."""
+RELEASE_S = 0.05
+"""As avrdude does: the capacitor behind DTR takes some ms to recharge, or the next edge resets nothing."""
 HOLD_BYTES, HOLD_S = 3, 0.05
 """The first may come before it listens."""
 READ_S = 0.02
@@ -115,7 +118,10 @@ class Link:
 
     def ask(self, command: Command) -> Answered:
         """Send one command and wait for its RESULT, whatever it says."""
-        ticket = self._session.send(command, self._clock())
+        try:
+            ticket = self._session.send(command, self._clock())
+        except SessionError as error:
+            raise DeviceError(f"{self.url}: {error}", hint="check the cable and the supply, then try again") from error
         end = self._clock() + ANSWER_S
         while self._clock() < end:
             events = self._step()
@@ -150,6 +156,7 @@ class Link:
             self.port.reset_input_buffer()
         with suppress(*PORT_ERRORS):
             self.port.dtr = self.port.rts = False
+            time.sleep(RELEASE_S)
             self.port.dtr = self.port.rts = True
 
     def _step(self) -> list[SessionEvent]:

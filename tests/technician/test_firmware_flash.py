@@ -270,3 +270,17 @@ def test_no_avrdude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             rig.flasher.flash(NEW, "new.hex")
         assert rig.untouched
         assert not rig.person.plans
+
+
+def test_the_controller_vanishes_while_it_is_asked(tmp_path: Path) -> None:
+    """Before HELLO, and after the session was lost: one kind of error, with what to do."""
+    with rigged(tmp_path) as rig:
+        link = rig.flasher.link
+        with pytest.raises(DeviceError, match="no session"):
+            enter_bootloader(link)
+        link.hello()
+        rig.board.faults.mute = True
+        with pytest.raises(DeviceError, match=r"no answer to EnterBootloader after 5 repeats|silent") as caught:
+            enter_bootloader(link)
+        assert "check the cable" in caught.value.hint
+        assert rig.untouched
