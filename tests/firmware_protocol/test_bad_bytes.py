@@ -217,7 +217,7 @@ NOISE_BYTES = {"reference": 300_000, "host": 300_000, "avr": 6000}
 
 
 def test_noise_at_every_body(body_name: str, make_body: MakeBody) -> None:
-    """Any bytes, many delimiters, bytes like COBS codes: no signal, the counters tell, the next frame is answered, a lid opens."""
+    """Any bytes, many delimiters, bytes like COBS codes: no signal, the counters tell, the link lives, and a lid opens."""
     rng = random.Random(6)
     stand = shut_stand(make_body())
     before_ms, errors = stand.now_ms, stand.errors()

@@ -1,4 +1,4 @@
-"""Every small damage of every golden frame, and 10 million bytes of noise, at the C core: nothing moves, all is told, the link lives.
+"""Every small damage of every golden frame, and 10 million bytes of noise, at the C core: nothing moves, all is told, it lives.
 
 COBS weakens the CRC: two wrong bits can move a border so that the rest is a frame again. How often is measured here, not hoped.
 """
