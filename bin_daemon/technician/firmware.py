@@ -120,8 +120,10 @@ class Flasher:
         self.person.say(f"reading {len(image.data)} bytes ...")
         there = image_of(self.avrdude.read(len(image.data)))
         self.link.reset_board()
+        if there.sha256 != image.sha256:
+            return False  # whatever runs there
         self._hello()
-        return there.sha256 == image.sha256
+        return True
 
     def _plan(self, image: Image, name: str, *, recover: bool) -> Plan:
         try:

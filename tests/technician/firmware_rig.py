@@ -39,6 +39,7 @@ class Somebody:
     def agrees(self, plan: Plan) -> bool:
         """See `Person`."""
         self.plans.append(plan)
+        self.moments.get("agrees", lambda: None)()
         return self.answer
 
 

@@ -146,6 +146,16 @@ def test_calibration_latch_and_stop_switch(tmp_path: Path) -> None:
         assert rig.board.bootloader_entries == 0
 
 
+def test_the_gate_is_asked_again(tmp_path: Path) -> None:
+    """Minutes may pass before somebody agrees: the stop switch is seen before the present firmware is read, too."""
+    with rigged(tmp_path) as rig:
+        rig.person.when("agrees", lambda: vars(rig.board.board).update(mushroom=True))
+        with pytest.raises(DeviceError, match=r"stop switch is pressed.*Nothing was written"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
+        assert rig.board.bootloader_entries == 0
+
+
 def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
     """Half a firmware: said so, refused without --recover, mended with it; the way back stays what it was."""
     with rigged(tmp_path, Faults(cut_at_page=9)) as rig:
@@ -194,6 +204,15 @@ def test_what_was_written_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(FlashError, match=r"first at 0x02bc.*half a firmware") as caught:
             rig.flasher.flash(NEW, "new.hex")
         assert "--recover" in caught.value.hint
+        assert rig.flasher.store.manifest().unfinished
+
+
+def test_it_reads_back_other_bytes(tmp_path: Path) -> None:
+    """Avrdude was content and HELLO is right, but our own reading is not: SHA-256 decides."""
+    with rigged(tmp_path) as rig:
+        rig.person.when("reading", lambda: rig.board.faults.stuck_low.update({700: 0xFF}))
+        with pytest.raises(FlashError, match="the flash does not hold the image"):
+            rig.flasher.flash(NEW, "new.hex")
         assert rig.flasher.store.manifest().unfinished
 
 
