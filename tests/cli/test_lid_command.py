@@ -86,6 +86,9 @@ class Terminal:
             start_new_session=True,
         )
         self.seen = ""
+        """All that was shown, without control sequences; written by the reading thread alone."""
+        self._told = 0
+        """So much of it has been waited for."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -98,9 +101,16 @@ class Terminal:
             self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode("utf-8", "replace"))
 
     def sees(self, text: str, timeout_s: float = 15.0) -> None:
-        """Wait for that text, from here on."""
-        until(lambda: text in re.sub(r"\s+", " ", self.seen), timeout_s)
-        self.seen = ""
+        """Wait for that text, after what was waited for before."""
+
+        def shown() -> int:
+            seen = self.seen[self._told :]
+            return len(seen) if text in re.sub(r"\s+", " ", seen) else 0
+
+        try:
+            self._told += until(shown, timeout_s)
+        except AssertionError:
+            raise AssertionError(f"{text!r} was not shown; the last was: {self.seen[-2000:]}") from None
 
     def press(self, keys: str) -> None:
         """As typed."""
