@@ -10,6 +10,8 @@ import pytest
 
 from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.lids import waking
+from bin_daemon.technician.avrdude import Avrdude
+from bin_daemon.technician.avrdude_says import NoSyncError
 from bin_daemon.technician.firmware import FlashError, previous_image
 from bin_daemon.technician.firmware_gate import RefusedError, enter_bootloader
 from bin_daemon.technician.firmware_image import MEGA2560, Image, read_image
@@ -205,6 +207,19 @@ def test_what_was_written_is_not_there(tmp_path: Path) -> None:
             rig.flasher.flash(NEW, "new.hex")
         assert "--recover" in caught.value.hint
         assert rig.flasher.store.manifest().unfinished
+
+
+def test_the_bootloader_is_not_there_when_it_comes_to_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was written: said so, and nothing is left unfinished."""
+
+    def write(*_: object) -> None:
+        raise NoSyncError("tty: the bootloader does not answer", hint="try again")
+
+    monkeypatch.setattr(Avrdude, "write", write)
+    with rigged(tmp_path) as rig:
+        with pytest.raises(DeviceError, match=r"does not answer.*Nothing was written"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
 
 
 def test_it_reads_back_other_bytes(tmp_path: Path) -> None:
