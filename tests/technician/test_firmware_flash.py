@@ -159,7 +159,7 @@ def test_the_gate_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
-    """Half a firmware: said so, refused without --recover, mended with it; the way back stays what it was."""
+    """Half a firmware: said so, refused without --recover; with it the old one is put back, and nothing lies behind that."""
     with rigged(tmp_path, Faults(cut_at_page=9)) as rig:
         store = rig.flasher.store
         with pytest.raises(FlashError, match="half a firmware and runs none") as caught:
@@ -176,13 +176,14 @@ def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
         assert "--recover" in silent.value.hint
 
         rig.board.power_cycle()
-        assert rig.flasher.flash(NEW, "new.hex", recover=True)
+        image, kept = previous_image(store)
+        assert rig.flasher.flash(image, kept.words, recover=True)
         assert rig.person.plans[-1].controller is None
-        assert rig.board.runs == NEW.identity
+        assert rig.board.runs == OLD.identity
         manifest = store.manifest()
-        assert manifest.unfinished is None
-        assert manifest.previous
-        assert manifest.previous.sha256 == OLD.sha256
+        assert manifest.flashed
+        assert manifest.flashed.sha256 == OLD.sha256
+        assert (manifest.unfinished, manifest.previous) == (None, None)
 
 
 def test_a_blank_board_gets_the_built_image(
