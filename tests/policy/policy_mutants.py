@@ -98,7 +98,9 @@ def change(node: ast.AST, variant: int) -> str:  # noqa: PLR0911  # one for each
         said = ("if True:", "if False:", "if not")[variant] + f" ({ast.unparse(node.test)})"
         node.test = ast.Constant(variant == 0) if variant < 2 else ast.UnaryOp(ast.Not(), node.test)
         return said
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float) and variant < 2:
+    if isinstance(node, ast.Constant) and variant < 2:  # two directions
+        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+            return ""
         said = f"{node.value} -> {node.value + (1, -1)[variant]}"
         node.value += (1, -1)[variant]
         return said
