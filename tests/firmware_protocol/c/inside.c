@@ -617,6 +617,28 @@ static void four_slots_fill_their_place(void)
     CHECK(at[sizeof at - 1] == 0x11);
 }
 
+static void telemetry_periods(void)
+{
+    static const uint16_t asked[] = {0, 1, 49, 50, 51, 9999, 10000, 10001, 65535};
+    static const uint16_t given[] = {0, 50, 50, 50, 51, 9999, 10000, 10000, 10000};
+    size_t i;
+
+    for (i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        CHECK(clamp_period(asked[i]) == given[i]);
+    }
+    for (i = 99; i < 102; i++) { /* while a lid moves: every 100 ms at least */
+        ready(), core.telemetry_ms = (uint16_t)i;
+        CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+        board.limits[0] = 0;
+        core.told_ms = core.now_ms;
+        board.sent = 0;
+        later((i < 100 ? 99 : 100) - 1);
+        CHECK(board.sent == 0);
+        later(1);
+        CHECK(board.sent == 1);
+    }
+}
+
 /* Telemetry speaks only to a host; asked without one, it says so. */
 static void without_a_host_the_state_is_no_host(void)
 {
@@ -723,6 +745,7 @@ int main(void)
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
     four_slots_fill_their_place();
+    telemetry_periods();
     without_a_host_the_state_is_no_host();
     a_reset_in_the_middle_of_a_write_loses_no_action();
     damaged_action_ids_are_forgotten();
