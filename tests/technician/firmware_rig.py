@@ -74,5 +74,5 @@ def rigged(
         MegaBoard(folder / "tty", [OLD, NEW], flashed, faults=faults, auto_reset=auto_reset) as board,
         opened_link(board.path, 115200) as link,
     ):
-        avrdude = Avrdude(board.path, lambda *_: None, sync_s=2.5, stall_s=1.0)
+        avrdude = Avrdude(board.path, lambda *_: None, sync_s=3.0, stall_s=1.5)
         yield Rig(board, Flasher(link, avrdude, store, person, hello_s=1.0, shut_s=0.3), person)
