@@ -88,7 +88,6 @@ MUTANTS: list[tuple[str, str, str, str]] = [
         "mm > ECHO_MAX_MM) {\n        return 0;",
     ),
     ("a full ring of output is written over", "uart.c", "return false;", "len = room;"),
-    ("the answer to REBOOT is lost", "main.c", "run_board(LAST_BYTES_MS);", "uart_end();"),
     ("the bootloader gets running servos", "main.c", "servo_set(lid, SERVO_OFF);", ";"),
     ("the lamp is never dark again", "lamp.c", "--left_ms == 0", "--left_ms == 0xFFFFu"),
 ]

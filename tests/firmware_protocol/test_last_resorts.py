@@ -194,15 +194,19 @@ def test_a_controller_that_hangs_again_and_again_opens_nothing(make_body: MakeBo
 
 @pytest.mark.needs("hang")
 def test_reboot_is_a_clean_reset(stand: Stand) -> None:
-    """The answer comes first, then the watchdog's reset; the session is gone and the id of the last action is not."""
+    """Answer, calibrations stored, then the watchdog's reset; the session is gone and the id of the last action is not."""
     stand.open(action_id=5)
-    stand.run(6000)
+    stand.run(4500)
+    for lid in range(4):
+        assert stand.ask(m.SetCal(lid, 1900, 1100, 10, 700)) == (Code.OK_ACCEPTED, 0)
     assert stand.ask(m.Reboot()) == (Code.OK_ACCEPTED, 0)
-    stand.run(600, ping=False)
+    stand.run(900, ping=False)
     assert [x for _, x in stand.body.seen.resets] == [ResetCause.WATCHDOG]
     boot = [x.message for x in stand.frames if isinstance(x.message, m.Boot)][-1]
     assert (boot.reset_cause, boot.last_action_id) == (ResetCause.WATCHDOG, 5)
     assert stand.ask_raw(m.Open(0, 6, 1000, 0), 9)[0] is Code.NO_SESSION
+    stand.hello()
+    assert [stand.calibration(lid) for lid in range(4)] == [m.Calibration(n, 1900, 1100, 10, 700) for n in range(4)]
 
 
 @pytest.mark.needs("inputs")
