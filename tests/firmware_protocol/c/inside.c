@@ -617,6 +617,22 @@ static void four_slots_fill_their_place(void)
     CHECK(at[sizeof at - 1] == 0x11);
 }
 
+static uint16_t silence_told(uint32_t ms)
+{
+    ready();
+    bin_core_tick(&core, core.now_ms + ms);
+    CHECK(!core.host_alive && core.events[0].kind == BIN_EVENT_KIND_HOST_LOST);
+    return core.events[0].value;
+}
+
+static void the_silence_of_a_host_stops_at_65534(void)
+{
+    CHECK(silence_told(2001) == 2001);
+    CHECK(silence_told(65533) == 65533);
+    CHECK(silence_told(65534) == 65534);
+    CHECK(silence_told(65535) == 65534);
+}
+
 static void telemetry_periods(void)
 {
     static const uint16_t asked[] = {0, 1, 49, 50, 51, 9999, 10000, 10001, 65535};
@@ -745,6 +761,7 @@ int main(void)
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
     four_slots_fill_their_place();
+    the_silence_of_a_host_stops_at_65534();
     telemetry_periods();
     without_a_host_the_state_is_no_host();
     a_reset_in_the_middle_of_a_write_loses_no_action();
