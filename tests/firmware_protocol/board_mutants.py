@@ -89,7 +89,7 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ),
     ("a full ring of output is written over", "uart.c", "return false;", "len = room;"),
     ("the bootloader gets running servos", "main.c", "servo_set(lid, SERVO_OFF);", ";"),
-    ("the lamp is never dark again", "lamp.c", "--left_ms == 0", "--left_ms == 0xFFFFu"),
+    ("the lamp is never dark again", "lamp.c", "ends && --left_ms == 0", "ends && left_ms == 0"),
 ]
 """What breaks, file, from, to."""
 
