@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import psutil
+
 from bin_daemon.errors import ConfigError
 from bin_daemon.technician import avrdude_says as says
 from bin_daemon.technician.avrdude_says import CutOffError, NoSyncError
@@ -35,6 +37,9 @@ SYNC_S = 4.0
 """avrdude waits 5 s for each answer; by then the bootloader has started the program. A fresh start resets the board again."""
 STALL_S = 10.0
 """No word from avrdude for so long: a page takes 30 ms."""
+CPU_S = 60
+"""Of the processor's time; a whole flash needs few seconds of it. A cable pulled after our own death leaves avrdude 7.1
+spinning, with the port's lock in its hand."""
 LOOK_S = 0.02
 
 
@@ -155,13 +160,16 @@ def _start(
     """In a session of its own, which no Ctrl-C or hang-up of a terminal reaches; in English, which `says` understands."""
     english = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
             command, stdin=stdin, stdout=stdout, stderr=stderr, env=english, pass_fds=inherited, start_new_session=True
         )
     except OSError as error:
         raise ConfigError(
             f"avrdude cannot be started: {error.strerror}", hint="sudo apt-get install --reinstall avrdude"
         ) from error
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_CPU, (CPU_S, CPU_S))
+    return process
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
