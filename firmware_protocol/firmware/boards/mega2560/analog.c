@@ -4,6 +4,7 @@
 
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <util/atomic.h>
 #include <util/crc16.h>
 
 #include "bin_core.h"
@@ -65,10 +66,16 @@ ISR(ADC_vect)
     ADCSRA |= _BV(ADSC);
 }
 
-/* The loop looks every ms or so: the set that stands still is not begun anew while it reads. */
+/* In one go: between the choice of the set and the reading of its second byte that set may be wiped and grow. */
 static uint16_t sum_of(uint8_t place)
 {
-    return sums[growing ^ 1u][place];
+    uint16_t sum;
+
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+    {
+        sum = sums[growing ^ 1u][place];
+    }
+    return sum;
 }
 
 /* AVcc is the scale of all sums, and the bandgap tells how large it is: both cancel. */
