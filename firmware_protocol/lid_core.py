@@ -129,12 +129,17 @@ class LidCore:
         wait_ms = self._opens_left(now_ms)
         if wait_ms > patience_ms:
             return Code.RATE_LIMIT, wait_ms
-        if lid.phase not in (LidPhase.CLOSED, LidPhase.WAITING):
+        if lid.phase not in (LidPhase.CLOSED, LidPhase.WAITING) or self._lifted(lid):
             return Code.BUSY, lim.REST_MS
         wait_ms = self._rest_left(lid, now_ms)
         if wait_ms > patience_ms:
             return Code.BUSY, wait_ms
         return Code.OK_ACCEPTED, 0
+
+    def _lifted(self, lid: Lid) -> bool:
+        """Somebody holds a shut lid up: its first pulse, that of the shut lid, would throw it down on that hand."""
+        limits = self.hal.limits(lid.number)
+        return limits is not None and limits != Limits.CLOSED
 
     def _supply_ok(self) -> bool:
         if not self.caps & Caps.SUPPLY_SENSE:
@@ -245,7 +250,7 @@ class LidCore:
                 lid.reversals = 0
                 self._enter(lid, LidPhase.HALTED, now_ms)
             lid.stay = lid.phase is LidPhase.HALTED
-            lid.close_due = False
+            lid.close_due = lid.phase is LidPhase.UNKNOWN  # no stop has halted it: it is homed as ever
         return Code.OK_ACCEPTED, 0
 
     def start_calibration(self, now_ms: int) -> Verdict:
@@ -280,6 +285,7 @@ class LidCore:
             self._enter(lid, LidPhase.JOGGING, now_ms)
             lid.stepped_ms = now_ms
             lid.over = False
+            lid.stay = False
             lid.action_id = 0
         lid.jog_us = pulse_us
         if lid.pulse_us is None:

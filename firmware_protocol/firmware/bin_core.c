@@ -127,6 +127,14 @@ static uint16_t rest_left(const struct bin_core *core, const struct bin_lid *lid
     return wait_ms;
 }
 
+/* Somebody holds a shut lid up: its first pulse, that of the shut lid, would throw it down on that hand. */
+static bool lifted(const struct bin_core *core, const struct bin_lid *lid)
+{
+    const uint8_t limits = core->hal->limits(core->hal->ctx, lid->number);
+
+    return limits != BIN_UNKNOWN_U8 && limits != BIN_LIMITS_CLOSED;
+}
+
 /* The only gate before an opening pulse: OK_ACCEPTED only when all is well; what it does not know, it refuses.
  * `patience_ms`: how long the motion may wait to begin; 0 asks whether it may begin now. */
 static struct bin_verdict may_open(const struct bin_core *core, const struct bin_lid *lid, uint16_t patience_ms)
@@ -152,7 +160,7 @@ static struct bin_verdict may_open(const struct bin_core *core, const struct bin
     if (wait_ms > patience_ms) {
         return bin_verdict(BIN_CODE_RATE_LIMIT, wait_ms);
     }
-    if (!bin_lid_in(lid, BIN_PHASE(CLOSED) | BIN_PHASE(WAITING))) {
+    if (!bin_lid_in(lid, BIN_PHASE(CLOSED) | BIN_PHASE(WAITING)) || lifted(core, lid)) {
         return bin_verdict(BIN_CODE_BUSY, BIN_REST_MS);
     }
     wait_ms = rest_left(core, lid);
@@ -410,6 +418,7 @@ struct bin_verdict bin_jog(struct bin_core *core, uint8_t number, uint16_t pulse
         enter(core, lid, BIN_LID_PHASE_JOGGING);
         lid->stepped_ms = core->now_ms;
         lid->over = false;
+        lid->stay = false;
         lid->action_id = 0;
     }
     lid->jog_us = pulse_us;
@@ -587,7 +596,7 @@ struct bin_verdict bin_clear(struct bin_core *core)
             enter(core, lid, BIN_LID_PHASE_HALTED);
         }
         lid->stay = lid->phase == BIN_LID_PHASE_HALTED;
-        lid->close_due = false;
+        lid->close_due = lid->phase == BIN_LID_PHASE_UNKNOWN; /* no stop has halted it: it is homed as ever */
     }
     return bin_verdict(BIN_CODE_OK_ACCEPTED, 0);
 }

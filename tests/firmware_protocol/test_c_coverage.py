@@ -75,6 +75,11 @@ TURNS: dict[str, Script] = {
     "no indicator": [Boot(caps=0), *commands(m.Indicate(1, 5)), Tick(2100), said(m.Hello(1, 0, 0))],
     "no bootloader": [Boot(), *commands(m.EnterBootloader())],
     "bootloader": [Boot(caps=BOOTLOADER), *commands(m.EnterBootloader(1), m.EnterBootloader())],
+    "an OPEN behind a REBOOT": [
+        Boot(),
+        said(m.Hello(1, 0, 500)),
+        Rx(b"".join(encode(Frame(SESSION, n, x).to_body()) for n, x in enumerate((m.Reboot(), OPEN), 1))),
+    ],
     "no bootloader while a lid is open": [Boot(caps=BOOTLOADER), *commands(OPEN, m.EnterBootloader())],
     "PING of another seq, another session, none": [
         Boot(),

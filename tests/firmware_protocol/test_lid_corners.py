@@ -146,3 +146,60 @@ def test_after_49_days_old_openings_count_no_more() -> None:
     d.session += 1
     d.hello()
     assert d.open(2) == (Code.OK_ACCEPTED, 0)
+
+
+def test_a_lid_that_somebody_holds_up_does_not_open(stand: Stand) -> None:
+    """Its first pulse would be that of the shut lid and throw it down on the hand; laid down, it opens as ever."""
+    stand.lid.at_us = 1400
+    stand.run(50)
+    assert stand.open(1)[0] is Code.BUSY
+    stand.run(2000)
+    assert stand.silent()
+    stand.lid.at_us = 1000
+    stand.run(50)
+    assert stand.open(2) == (Code.OK_ACCEPTED, 0)
+
+
+def test_a_lid_that_is_lifted_while_it_waits_does_not_open(stand: Stand) -> None:
+    """The gate is asked again in the moment the motion would begin."""
+    stand.open(1, lid=1, hold_ms=1000)
+    assert stand.open(2, lid=0, start_within_ms=4000) == (Code.OK_ACCEPTED, 0)
+    stand.lid.at_us = 1400
+    stand.run(6000)
+    assert [(e.action_id, e.value) for e in stand.events(EventKind.TIMEOUT)] == [(2, m.TimeoutReason.NOT_STARTED)]
+    assert stand.pulses(0)[-1].pulse_us is None
+
+
+def test_clearing_does_not_call_off_homing(stand: Stand) -> None:
+    """A lid that waits to be homed, and that no stop has halted, is shut all the same."""
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1900))
+    stand.run(1500)
+    stand.ask(m.Calibrate(0))
+    assert stand.phase() is LidPhase.UNKNOWN
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.plant.all_shut
+
+
+def test_a_stopped_jog_ends_shut_whatever_was_cleared_before(stand: Stand) -> None:
+    """STOP leaves a lid where it is for 2 s, also one that was jogged after a cleared stop had made it stay."""
+    stand.open()
+    stand.run(700)
+    stand.ask(m.StopLatch())
+    stand.ask(m.StopClear())
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1500))
+    stand.run(300)
+    stand.ask(m.StopNow())
+    stand.run(6000)
+    assert stand.plant.all_shut
+
+
+def test_what_comes_behind_a_restart_is_not_begun(stand: Stand) -> None:
+    """A host that does not wait for its answers: no lid is on its way when the board goes."""
+    behind = stand.frame(m.Reboot(), 1) + stand.frame(m.Open(0, 1, 1000, 0), 2)
+    frames = stand.step(0, behind)
+    assert [x.seq for x in frames if isinstance(x.message, m.Result)] == [1]
+    assert stand.phase() is LidPhase.CLOSED
+    assert stand.openings() == 0
