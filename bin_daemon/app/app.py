@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from bin_daemon.app.commands import Commands
-from bin_daemon.app.faults import calibration_faults, device_faults, lid_faults, sight_faults
+from bin_daemon.app.faults import ShutWatch, calibration_faults, device_faults, lid_faults, sight_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
@@ -70,6 +70,7 @@ class App:
             restart=self.stop,
         )
         self._clock = clock
+        self._shut_watch = ShutWatch(self.settings)
         self._stop = threading.Event()
         self._log = structlog.get_logger()
         self._workers = [Worker("camera", self._watch), Worker("lids", parts.lids.session)]
@@ -149,12 +150,13 @@ class App:
             self.parts.journal.recover(hello.last_action_id)
 
     def _update_faults(self) -> None:
-        detector = self.parts.detector
+        detector, lids, now_s = self.parts.detector, self.parts.lids, self._clock()
         found = [
-            *device_faults((x.status for x in self._workers), self._clock(), self._camera_silent_s),
+            *device_faults((x.status for x in self._workers), now_s, self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
-            *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
-            *calibration_faults(self.parts.lids.details),
+            *lid_faults(lids.state, self.settings.policy.full_frac),
+            *self._shut_watch.update(lids.state, lids.details, now_s),
+            *calibration_faults(lids.details),
         ]
         self.telling.update_faults(found)
 

@@ -7,8 +7,8 @@ The controller works by what is in its own memory. The file records the board on
 - the file's values come from another board, or the board has the firmware's default values: the board was swapped or its memory
   lost. The file's values are stored in it and logged with what was there before;
 - the file names no board (written by hand): likewise, a person has decided;
-- the same board with other values: it was calibrated after the file was written, perhaps from another computer. The board's
-  values stay, and a warning names both;
+- the same board with other values: it was calibrated from elsewhere since, or its newer record was damaged and an older one is in
+  force; from here the two look alike. The board's values stay, and a warning names both;
 - values measured on a simulator are never stored in a real board.
 
 One question at a time, only while every lid is shut or given up, so that nothing waits for it: an OPEN goes first.
@@ -77,7 +77,10 @@ def judge(wanted: CalibrationSettings, device: Calibration, uid: str) -> tuple[V
         return Verdict.STORE, "the board has the firmware's default values"
     if wanted.uid != uid:
         return Verdict.STORE, f"the config's values were measured on board {wanted.uid}, this is another"
-    return Verdict.WARN, "this board was calibrated after the file was written"
+    return Verdict.WARN, (
+        "the controller holds other values than the file: calibrated elsewhere, or its memory was damaged; "
+        f"`bin-daemon lid calibrate {device.lid + 1}` settles it"
+    )
 
 
 def _same(wanted: CalibrationSettings, device: Calibration) -> bool:

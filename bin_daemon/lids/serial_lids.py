@@ -59,8 +59,13 @@ SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
 
 INDICATOR = str(Caps.INDICATOR.name).lower()
 
+LATE_OK = (Close, StopNow, StopLatch)
+"""What may still go out after its caller gave up: it only makes the bin safer."""
+
 NOT_CONNECTED = Unanswered(0, Command(), "NOT_CONNECTED", sent=False)
 """The answer where there is nobody to ask."""
+WITHDRAWN = Unanswered(0, Command(), "NOT_SENT", sent=False)
+"""The answer where its turn on the line did not come in time."""
 
 
 class SerialLids:
@@ -132,8 +137,8 @@ class SerialLids:
             self._hearing.ledger.begin(command, self._clock())
             message = Open(command.lid - 1, command.action_id, command.hold_ms, command.start_within_ms)
             answer = self._ask(message)
-            if answer is NOT_CONNECTED:
-                self._hearing.ledger.ended(command.action_id, Outcome.NO_REPLY, NOT_CONNECTED.reason)
+            if answer is NOT_CONNECTED or answer is WITHDRAWN:
+                self._hearing.ledger.ended(command.action_id, Outcome.NO_REPLY, answer.reason)
             elif answer is None:
                 self._hearing.ledger.unanswered(command.action_id, "NO_REPLY")
             self._publish()
@@ -249,7 +254,10 @@ class SerialLids:
             return isinstance(answer, Answered) and answer.accepted
 
     def _ask(self, message: Command) -> Answered | Unanswered | None:
-        """Send and wait for the answer, doing the session's repeats meanwhile; None when none came in time. Mutex held."""
+        """Send and wait for the answer, doing the session's repeats meanwhile; None when none came in time. Mutex held.
+
+        `WITHDRAWN` when it had to wait for others all that time: nobody expects it any more, so it must not go out later.
+        """
         session, end = self._session, self._clock() + ANSWER_S
         try:
             ticket = session.send(message, self._clock()) if session else 0
@@ -269,7 +277,8 @@ class SerialLids:
                 self._changed.wait(max(0.001, min(end, end if due is None else due) - now))
         finally:
             answer = self._awaited.pop(ticket)
-        return answer
+            withdrawn = answer is None and not isinstance(message, LATE_OK) and session.withdraw(ticket)
+        return WITHDRAWN if withdrawn else answer
 
     def _indicate(self, now: float) -> None:
         """Send the signal that waits, once nothing else is on the line: one that were in flight would hold up an OPEN."""

@@ -16,4 +16,5 @@ def test_only_what_a_person_must_decide_is_a_fault() -> None:
     fault = found[f"lid_{lids[Source.DIFFERS]}_calibration"]
     assert fault.severity == "warning"
     assert "the controller's count" in fault.text
+    assert "or the controller's memory was damaged" in fault.text
     assert fault.fix.endswith(f"run: bin-daemon lid calibrate {lids[Source.DIFFERS]}")

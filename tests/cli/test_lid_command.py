@@ -303,7 +303,9 @@ def test_the_list_shows_what_the_controller_says(daemon: tuple[Path, SerialLids]
     assert '"switches":"shut","current_ma":8,"fill_mm":450' in shown.output
     listed = run("lid", "list", "-c", str(config)).output
     assert re.search(r"2 +│ 2000 us │ 1000 us │ \d+ +│ 900 mA +│ the controller's memory", listed)
-    assert "All lids are stopped." in run("lid", "stop", "-c", str(config)).output
+    stopped = run("lid", "stop", "-c", str(config)).output
+    assert "All lids are stopped." in stopped
+    assert "Maestro" not in stopped
     until(lambda: lids.state.stopped)
     assert "bin-daemon lid clear" in run("lid", "list", "-c", str(config)).output
 
@@ -325,6 +327,7 @@ def test_calibration_asks_to_stop_the_service_first(daemon: tuple[Path, SerialLi
         (("close", "2"), {"ok": True, "data": {"accepted": {"2": False}}}, "the controller does not shut lid 2"),
         (("clear",), {"ok": True, "data": {}}, "Cleared. Nothing has moved"),
         (("stop",), {"ok": True, "data": {"stopped": False}}, "the stop did NOT reach it"),
+        (("stop",), {"ok": True, "data": {"stopped": True, "unconfirmed": True}}, "sends all lids home"),
         (
             ("open", "2"),
             {"ok": False, "error": {"code": "stopped", "message": "A stop is latched."}},
