@@ -55,7 +55,7 @@ class Lid:
     """Where the present motion goes."""
     pulse_us: int | None = None
     last_us: int | None = None
-    """The last pulse sent since the reset: where the lid stands, as far as anybody knows."""
+    """The last pulse sent since the reset, from which a jog, or the homing right after one, goes on."""
     action_id: int = 0
     hold_ms: int = 0
     start_within_ms: int = 0
@@ -392,14 +392,20 @@ class LidCore:
         lid.stepped_ms = now_ms
         from_us = lid.pulse_us
         if from_us is None:
-            # A shut lid starts shut. After a reset the place of any other is unknown: a jump toward open pinches nobody.
-            unknown_us = cal.closed_us if phase is LidPhase.OPENING else cal.open_us
-            from_us = unknown_us if lid.last_us is None else lid.last_us
+            from_us = self._first_us(lid, phase, now_ms)
             self._pulse(lid, from_us)
-        # The longer way is that of a lid jogged beyond its ends.
+        # The longer way is that of a lid jogged beyond its ends, or calibrated anew while it stood open.
         way_us = max(abs(cal.open_us - cal.closed_us), abs(from_us - self._target(lid)))
         lid.travel_ms = (way_us // cal.speed_us_per_20ms + 1) * lim.STEP_MS + lim.TRAVEL_SLACK_MS
         self._enter(lid, phase, now_ms)
+
+    def _first_us(self, lid: Lid, phase: LidPhase, now_ms: int) -> int:
+        """Where a lid without signal starts."""
+        if phase is LidPhase.HOMING and lid.last_us is not None and since(now_ms, lid.since_ms) <= lim.JOGGED_MS:
+            return lid.last_us  # its jog ended a moment ago
+        if phase is LidPhase.OPENING or self.hal.limits(lid.number) == Limits.CLOSED:
+            return lid.cal.closed_us
+        return lid.cal.open_us  # it may have been lifted by hand: a jump toward open pinches nobody
 
     # ---- one motion -------------------------------------------------------------------------------------------------
 

@@ -177,6 +177,18 @@ static uint16_t target_us(const struct bin_lid *lid)
     return lid->goal == BIN_LIMITS_OPEN ? lid->cal.open_us : lid->cal.closed_us;
 }
 
+/* Where a lid without signal starts. */
+static uint16_t first_us(const struct bin_core *core, const struct bin_lid *lid, uint8_t phase)
+{
+    if (phase == BIN_LID_PHASE_HOMING && lid->last_us != BIN_NO_PULSE && bin_since(core, lid->since_ms) <= BIN_JOGGED_MS) {
+        return lid->last_us; /* its jog ended a moment ago */
+    }
+    if (phase == BIN_LID_PHASE_OPENING || core->hal->limits(core->hal->ctx, lid->number) == BIN_LIMITS_CLOSED) {
+        return lid->cal.closed_us;
+    }
+    return lid->cal.open_us; /* it may have been lifted by hand: a jump toward open pinches nobody */
+}
+
 static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phase, uint8_t goal)
 {
     uint16_t way_us = apart(lid->cal.open_us, lid->cal.closed_us);
@@ -187,16 +199,11 @@ static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phas
     lid->stay = false;
     lid->stepped_ms = core->now_ms;
     if (lid->pulse_us == BIN_NO_PULSE) {
-        if (lid->last_us != BIN_NO_PULSE) {
-            pulse(core, lid, lid->last_us);
-        } else {
-            /* A shut lid starts shut. After a reset the place of any other is unknown: a jump toward open pinches nobody. */
-            pulse(core, lid, phase == BIN_LID_PHASE_OPENING ? lid->cal.closed_us : lid->cal.open_us);
-        }
+        pulse(core, lid, first_us(core, lid, phase));
     }
     from_us = apart(lid->pulse_us, target_us(lid));
     if (from_us > way_us) {
-        way_us = from_us; /* it was jogged beyond its ends */
+        way_us = from_us; /* it was jogged beyond its ends, or calibrated anew while it stood open */
     }
     /* At most (2000 / 1 + 1) * 20 + 1000. */
     lid->travel_ms = (uint16_t)((way_us / lid->cal.speed_us_per_20ms + 1) * BIN_STEP_MS + BIN_TRAVEL_SLACK_MS);

@@ -84,7 +84,7 @@ struct bin_lid {
     uint8_t goal;             /* where the present motion goes: BIN_LIMITS_CLOSED or BIN_LIMITS_OPEN */
     uint8_t reversals;        /* in a row */
     uint16_t pulse_us;        /* sent now, or BIN_NO_PULSE */
-    uint16_t last_us;         /* the last sent since the reset: where the lid stands, as far as anybody knows; or BIN_NO_PULSE */
+    uint16_t last_us;         /* the last sent since the reset, from which a jog, or homing right after it, goes on; or BIN_NO_PULSE */
     uint16_t hold_ms;
     uint16_t start_within_ms;
     uint16_t travel_ms;       /* bound of the present motion */

@@ -64,6 +64,16 @@ BOOTLOADER = int(SIM_CAPS | m.Caps.BOOTLOADER)
 TURNS: dict[str, Script] = {
     "something caught while jogging": [Boot(), *commands(*JOG, CAUGHT, Tick(20))],
     "a jog that stalls": [Boot(), *commands(*JOG, STALLED, Tick(20), Tick(80))],
+    "homing from beyond the ends": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 2300), Tick(20), LidIn(0, 0), m.Calibrate(0)),
+        *(Tick(100) for _ in range(15)),
+    ],
+    "homing long after a jog": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 1500), Tick(20), LidIn(0, 0), m.Jog(1, 1100), *seconds(3), m.Calibrate(0)),
+        *(Tick(100) for _ in range(15)),
+    ],
     "calibration refused while stopped": [Boot(), *commands(m.StopLatch(), m.Calibrate(1))],
     "calibration that nobody ends": [Boot(), *commands(m.Calibrate(1), *seconds(31), OPEN)],
     "CLOSE takes back a waiting OPEN": [

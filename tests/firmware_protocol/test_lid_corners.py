@@ -11,10 +11,12 @@ from tests.firmware_protocol.bench import connected
 from tests.firmware_protocol.bodies.body import Fitting
 from tests.firmware_protocol.bodies.stand import Stand
 from tests.firmware_protocol.conftest import MakeBody
-from tests.firmware_protocol.plant import OPEN_US
+from tests.firmware_protocol.plant import CLOSED_US, OPEN_US
 
 SPEED_US = 20
 """Of the default calibration, each 20 ms."""
+SLEW_US_PER_S = 1200
+"""Of the pulse, and a fifth for the lid's inertia; a servo let go for its target does 4000."""
 pytestmark = pytest.mark.needs("no_time")
 
 
@@ -203,3 +205,50 @@ def test_what_comes_behind_a_restart_is_not_begun(stand: Stand) -> None:
     assert [x.seq for x in frames if isinstance(x.message, m.Result)] == [1]
     assert stand.phase() is LidPhase.CLOSED
     assert stand.openings() == 0
+
+
+def test_a_lid_lifted_while_halted_is_not_thrown_down(stand: Stand) -> None:
+    """Halted half way, lifted by hand, CLOSE: it falls no faster than the slew limit, from the open end."""
+    stand.open()
+    stand.run(400)
+    stand.ask(m.StopNow())
+    stand.lid.at_us = 1900.0
+    stand.run(100)
+    assert stand.ask(m.Close(0, 9)) == (Code.OK_ACCEPTED, 0)
+    fastest = 0.0
+    for _ in range(4000):
+        stand.run(1, step_ms=1)
+        fastest = min(fastest, stand.lid.speed)
+    assert -fastest <= SLEW_US_PER_S
+    assert stand.plant.all_shut
+
+
+def test_a_lid_jogged_long_ago_is_not_thrown_down(stand: Stand) -> None:
+    """Jogged, left for another lid's jog, lifted by hand: homing begins at the open end."""
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1300))
+    stand.run(500)
+    stand.ask(m.Jog(1, 1100))
+    stand.lid.at_us = 1900.0
+    stand.run(2000)
+    stand.ask(m.Calibrate(0))
+    fastest = 0.0
+    for _ in range(5000):
+        stand.run(1, step_ms=1)
+        fastest = min(fastest, stand.lid.speed)
+    assert -fastest <= SLEW_US_PER_S
+    assert stand.plant.all_shut
+
+
+def test_a_halted_lid_that_was_pushed_shut_stays_shut(stand: Stand) -> None:
+    """On its closed switch a lid is shut: CLOSE does not throw it open first."""
+    stand.open()
+    stand.run(400)
+    stand.ask(m.StopNow())
+    stand.run(200)
+    stand.lid.at_us = CLOSED_US
+    stand.run(100)
+    stand.ask(m.Close(0, 9))
+    stand.run(1500)
+    assert stand.phase() is LidPhase.CLOSED
+    assert stand.openings() == 1
