@@ -22,14 +22,13 @@ from bin_daemon.errors import EndOfFrames
 from bin_daemon.events import LocalCommands, Publisher
 from bin_daemon.events.client import Client
 from bin_daemon.lamp import Lamp
+from bin_daemon.lids.serial_lids import INDICATOR
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.sensing import Slot
 from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
 
-INDICATOR = "indicator"
-"""Capability of a controller with lamp and buzzer."""
 FRAME_WAIT_S = 0.25
 """The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
 SILENT_SLACK_S = 1.0
@@ -151,12 +150,13 @@ class App:
 
     def _update_faults(self) -> None:
         detector, lids, now_s = self.parts.detector, self.parts.lids, self._clock()
+        details = lids.details
         found = [
             *device_faults((x.status for x in self._workers), now_s, self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
             *lid_faults(lids.state, self.settings.policy.full_frac),
-            *self._shut_watch.update(lids.state, lids.details, now_s),
-            *calibration_faults(lids.details),
+            *self._shut_watch.update(lids.state, details, now_s),
+            *calibration_faults(details),
         ]
         self.telling.update_faults(found)
 

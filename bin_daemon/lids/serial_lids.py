@@ -14,12 +14,13 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bin_daemon.domain import LidPosition, LidReport, LidsState, Outcome
+from bin_daemon.domain import LidReport, LidsState, Outcome
 from bin_daemon.errors import DeviceError
 from bin_daemon.lids.calibration import CalibrationCheck
 from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
+from bin_daemon.lids.shutting import shut_and_wait
 from bin_daemon.lids.versions import mend_version
 from bin_daemon.lids.waking import wait_until_awake
 from firmware_protocol.messages import (
@@ -54,10 +55,9 @@ HEARD_BYTES = 48
 """Of a stranger's talk, quoted in the error."""
 SIGNAL_FRESH_S = 1.0
 """A signal that found the line busy for so long tells the person nothing any more."""
-SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
-"""Where a CLOSE would change nothing."""
 
 INDICATOR = str(Caps.INDICATOR.name).lower()
+"""Capability of a controller with lamp and buzzer."""
 
 LATE_OK = (Close, StopNow, StopLatch)
 """What may still go out after its caller gave up: it only makes the bin safer."""
@@ -169,14 +169,7 @@ class SerialLids:
         a handshake under way is given up, so that the worker can end.
         """
         self._winding_down = True
-        end = self._clock() + timeout_s
-        for lid in self._state.lids.values():
-            if self._state.connected and lid.position not in SHUT and self._clock() < end:
-                self.close(lid.lid)
-        with self._changed:
-            while self._state.connected and not self._state.all_closed and (left := end - self._clock()) > 0:
-                self._changed.wait(left)
-            return self._state.all_closed
+        return shut_and_wait(self, self._changed, timeout_s, self._clock)
 
     @contextmanager
     def session(self) -> Iterator[Callable[[], None]]:
