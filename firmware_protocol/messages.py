@@ -175,7 +175,7 @@ class TimeoutReason(IntEnum):
     TRAVEL = 2
     """The lid did not reach its end in time; treated as a jam."""
     SHUT_SWITCH = 3
-    """As TRAVEL, of a lid that was to open, and its shut switch is still pressed: stuck, or the lid never moved. Since minor 1."""
+    """As TRAVEL, while opening, and its shut switch is still pressed: it is stuck, or the lid never moved. Since minor 1."""
 
 
 class MessageError(ValueError):

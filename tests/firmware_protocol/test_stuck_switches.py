@@ -150,7 +150,9 @@ def test_a_shut_switch_that_lets_go_late_is_no_fault(stand: Stand) -> None:
 
     def late(inputs: Inputs) -> None:
         open_too = Limits.OPEN if stand.lid.on_open else Limits(0)
-        inputs.lids[0].limits = int((Limits.CLOSED if stand.lid.at_us < 1667 and stand.lid.speed >= 0 else 0) | open_too)
+        inputs.lids[0].limits = int(
+            (Limits.CLOSED if stand.lid.at_us < 1667 and stand.lid.speed >= 0 else 0) | open_too
+        )
         if stand.lid.on_closed:
             inputs.lids[0].limits = int(Limits.CLOSED)
 
