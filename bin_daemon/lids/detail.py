@@ -32,6 +32,8 @@ class LidDetail:
     pulse_us: int | None = None
     switches: str | None = None
     """"shut", "open", "both" or "none": the switches it stands on."""
+    shut_switch_held: bool = False
+    """At its last opening the shut switch did not let go."""
     current_ma: int | None = None
     fill_mm: int | None = None
     open_us: int | None = None
@@ -40,9 +42,15 @@ class LidDetail:
     jam_ma: int | None = None
 
 
-def lid_detail(slot: LidTelemetry | None, values: Calibration | CalibrationSettings | None, source: str) -> LidDetail:
+def lid_detail(
+    slot: LidTelemetry | None,
+    values: Calibration | CalibrationSettings | None,
+    source: str,
+    *,
+    shut_switch_held: bool = False,
+) -> LidDetail:
     """From telemetry and the calibration in force, either of which may not be known yet."""
-    known: dict[str, Any] = values_of(values) if values else {}
+    known: dict[str, Any] = {"shut_switch_held": shut_switch_held, **(values_of(values) if values else {})}
     if slot is None:
         return LidDetail(source, **known)
     return LidDetail(
