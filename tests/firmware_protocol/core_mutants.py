@@ -101,6 +101,14 @@ EQUIVALENT: dict[str, str] = {
         "(lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) >= wait_ms) {"
     ): BOUNDARY,
     (
+        "reverse: if (lid->goal == BIN_LIMITS_OPEN && lid->reversals < BIN_REVERSALS_MAX && -> if (lid->goal == "
+        "BIN_LIMITS_OPEN && lid->reversals <= BIN_REVERSALS_MAX &&"
+    ): BOUNDARY,
+    (
+        "reverse: if (lid->goal == BIN_LIMITS_OPEN && lid->reversals < BIN_REVERSALS_MAX && -> if (lid->goal == "
+        "BIN_LIMITS_OPEN && lid->reversals < (BIN_REVERSALS_MAX + 1) &&"
+    ): BOUNDARY,
+    (
         "slew: pulse(core, lid, (uint16_t)(to_us > lid->pulse_us ? lid->pulse_us + step_us : lid->pulse_us - "
         "step_us)); -> pulse(core, lid, (uint16_t)(to_us >= lid->pulse_us ? lid->pulse_us + step_us : "
         "lid->pulse_us - step_us));"
