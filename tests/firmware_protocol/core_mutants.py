@@ -60,6 +60,7 @@ EQUIVALENT: dict[str, str] = {
     (
         "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;"
     ): BOUNDARY,
+    "begin: lid->stay = false; -> ;": "CLOSE, the dead-man and JOG have taken it back before any motion can begin",
     "begin: if (from_us > way_us) { -> if (from_us >= way_us) {": BOUNDARY,
     (
         "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "

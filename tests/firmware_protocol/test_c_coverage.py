@@ -129,10 +129,17 @@ TURNS: dict[str, Script] = {
         Boot(),
         *commands(OPEN, *opened(), m.Open(0, 5, 1000, 9000), *opened(), OPEN),
     ],
+    "jogged off its shut switch and back": [
+        Boot(),
+        *commands(
+            m.Calibrate(1), m.Jog(0, 1200), Tick(20), LidIn(0, 0), Tick(20), LidIn(0, 1), Tick(20), m.Calibrate(0)
+        ),
+        *(Tick(20) for _ in range(65)),
+    ],
     "homing from beyond the ends": [
         Boot(),
         *commands(m.Calibrate(1), m.Jog(0, 2300), Tick(20), LidIn(0, 0), m.Calibrate(0)),
-        *(Tick(100) for _ in range(15)),
+        *(Tick(100) for _ in range(35)),
     ],
     "homing long after a jog": [
         Boot(),
