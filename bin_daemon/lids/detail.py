@@ -32,14 +32,14 @@ class LidDetail:
     pulse_us: int | None = None
     switches: str | None = None
     """"shut", "open", "both" or "none": the switches it stands on."""
-    shut_switch_held: bool = False
-    """At its last opening the shut switch did not let go."""
     current_ma: int | None = None
     fill_mm: int | None = None
     open_us: int | None = None
     closed_us: int | None = None
     speed_us_per_20ms: int | None = None
     jam_ma: int | None = None
+    shut_switch_held: bool = False
+    """At its last opening the shut switch did not let go."""
 
 
 def lid_detail(
