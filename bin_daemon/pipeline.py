@@ -101,7 +101,7 @@ class Pipeline:
             return
         verdict = self.classifier.classify(placement)
         age_ms = (verdict.t_s - placement.t_s) * 1000
-        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight, age_ms)
+        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight, age_ms, placement.items)
         decision = self.policy.decide(request, self.lids.state, frame.t_s)
         self.journal.begin(placement, verdict, decision)  # durable BEFORE anything moves
         if decision.command:

@@ -70,6 +70,7 @@ SHOW: dict[Reason, Pattern] = {
     Reason.UNSURE_UNFAMILIAR: Pattern.UNSURE,
     Reason.UNSURE_PROBABILITY: Pattern.UNSURE,
     Reason.UNSURE_MARGIN: Pattern.UNSURE,
+    Reason.MULTI_ITEM: Pattern.UNSURE,
     Reason.PAUSED: Pattern.WAIT,
     Reason.MANUAL_MODE: Pattern.WAIT,
     Reason.MAINTENANCE: Pattern.WAIT,
@@ -206,6 +207,11 @@ class PolicySettings(Section):
         description="cost.TRUE.SORTED: price of sorting TRUE as SORTED. Cells left out keep the built-in value.",
     )
     unsure_category: CategoryOrNone = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
+    multi_item: Literal["refuse", "unsure_category"] = Field(
+        "refuse",
+        description="Several items at once: refuse keeps all lids shut and asks for one at a time: they may belong apart; "
+        "unsure_category treats them as one item in doubt.",
+    )
     cooldown_ms: float = Field(
         500.0,
         ge=0,

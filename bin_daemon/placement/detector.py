@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bin_daemon.domain import Frame, LidPosition, LidsState, Placement, Sight
+from bin_daemon.domain import Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
 from bin_daemon.placement.background import EmptyTray, difference, sharp, smooth
 from bin_daemon.placement.item import Look, is_ghost, look_at
 from bin_daemon.placement.quality import sight_of
@@ -69,6 +69,8 @@ class Detector:
         self._lids_rest_t_s = 0.0
         self._emptied = False
         self._left: Grey | None = None
+        self._candidate: Placement | None = None
+        self._outcomes: list[TrayOutcome] = []
 
     @property
     def sight(self) -> Sight:
@@ -92,6 +94,16 @@ class Detector:
             found.add("view_changed")
         return frozenset(found)
 
+    @property
+    def candidate(self) -> Placement | None:
+        """What would be placed if it goes on lying still: from the first still frame of an item until it is placed or moves."""
+        return self._candidate
+
+    def take(self) -> tuple[TrayOutcome, ...]:
+        """What the tray showed since the last call, oldest first."""
+        taken, self._outcomes = tuple(self._outcomes), []
+        return taken
+
     def update(self, frame: Frame, lids: LidsState) -> Placement | None:
         """Look at one frame; a placement when an item has just settled, else None. Frames come in the order of their time."""
         self._sight = sight_of(frame.grey8, self._settings)
@@ -102,8 +114,27 @@ class Detector:
             self._state = State.LEARNING
         seen, grey = self._see(frame, lids)
         self._last_t_s = frame.t_s
-        self._state = process(self._state, seen)
-        return self._act(seen, frame, grey)
+        before, self._state = self._state, process(self._state, seen)
+        placement = self._act(seen, frame, grey)
+        self._candidate = self._offer(seen, frame) if placement is None else None
+        self._tell(before, placement, frame)
+        return placement
+
+    def _offer(self, seen: Seen, frame: Frame) -> Placement | None:
+        if seen is not Seen.ITEM or self._state is not State.SETTLING or self._look.box is None:
+            return None
+        if self._candidate is not None:
+            return self._candidate
+        return Placement(self._new_id(), frame.t_s, (frame,), self._full_box(self._look.box), self._still_ms(frame.t_s))
+
+    def _tell(self, before: State, placement: Placement | None, frame: Frame) -> None:
+        if placement:
+            kind = TrayKind.PLACEMENT if placement.items == 1 else TrayKind.MULTI_ITEM
+            self._outcomes.append(TrayOutcome(kind, frame.t_s, frame.seq, placement.box))
+        elif self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:
+            self._outcomes.append(
+                TrayOutcome(TrayKind.NOT_CLEARED, frame.t_s, frame.seq, self._full_box(self._look.box or (0, 0, 0, 0)))
+            )
 
     def _see(self, frame: Frame, lids: LidsState) -> tuple[Seen, Grey]:
         grey = smooth(self._region(frame.grey8))
