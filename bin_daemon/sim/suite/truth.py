@@ -24,20 +24,22 @@ TRAVEL_S = 0.35
 class Truth:
     """One outcome that is right once between ``t_s`` and ``until_s``, seconds from the clip's start.
 
-    Not demanded: right when said, no fault when not. Beside that, an outcome of another kind than `PLACED` is never scored as
-    wrong, and one of `PLACED` without a truth is a false placement.
+    Not demanded: right when said, no fault when not. An outcome of `PLACED` without a truth is a false placement; one of the
+    others that calls a person without a truth is a false notice.
     """
 
     kind: str
     """A value of `bin_daemon.domain.TrayKind`: placement, multi_item, hand_present, taken_back, not_cleared, ..."""
     t_s: float
-    """For placements: the item lies at rest and the hand is gone. Saying it up to half a second sooner is right as well."""
+    """For placements: the item lies at rest and the hand is gone."""
     until_s: float
     box: Box | None = None
     """Around the item alone, or around all items of a multi_item, without shadows; full-frame pixels."""
     item: str = ""
     """What it is, for people."""
     demanded: bool = True
+    sooner_s: float = 0.5
+    """Saying it up to this long before ``t_s`` is right as well: the hand is still leaving, or comes back to adjust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Clip:
     """By time."""
     lids: tuple[LidOpening, ...]
     play: Callable[[], Iterator[Frame]]
-    """The frames' ``t_s`` counts from the clip's start; ``seq`` is the 0-based number in a written clip, so gaps are lost frames."""
+    """The frames' ``t_s`` counts from the clip's start; ``seq`` is its number in a written clip: gaps are lost frames."""
 
     @property
     def frames(self) -> Iterator[Frame]:
@@ -106,6 +108,7 @@ class Clip:
                     "box": truth.box,
                     "item": truth.item,
                     "demanded": truth.demanded,
+                    "sooner_s": truth.sooner_s,
                 }
             )
             + "\n"

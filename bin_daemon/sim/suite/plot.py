@@ -1,0 +1,364 @@
+"""What happens in a clip, told as a person would: bring, adjust, take back, a lid opens. Each verb moves the story's time on.
+
+Verbs make tracks and the truth together, so that the truth needs no looking at pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from bin_daemon.sim.hand import PEOPLE
+from bin_daemon.sim.suite.actors import HandActor, ItemActor, MarkActor
+from bin_daemon.sim.suite.ground import small_ground
+from bin_daemon.sim.suite.motion import Pose, Track
+from bin_daemon.sim.suite.stage import SHRINK
+from bin_daemon.sim.suite.things import LOOKS, SHORT_CM, compact_ones, cut_outs, round_ones, stain
+from bin_daemon.sim.suite.truth import TRAVEL_S, LidOpening, Truth
+
+if TYPE_CHECKING:
+    from bin_daemon.domain import Box, Image
+    from bin_daemon.sim.photos import Photo
+    from bin_daemon.sim.suite.stage import Stage
+
+FALL_S = 0.45
+LOWER_S = 0.2
+ROCK_S = 0.35
+"""A thing rocks so long after it was let go."""
+EDGE_FRAC = 0.09
+"""Nothing is put nearer to the picture's edge than this share of its short side, unless it shall be."""
+
+
+@dataclass
+class Thing:
+    """One thing in play."""
+
+    name: str
+    actor: ItemActor
+    long_px: float
+    counted: int | None = None
+    """Which of the plot's truths says that it was placed."""
+
+    @property
+    def track(self) -> Track:
+        """Where it is when."""
+        return self.actor.track
+
+
+class Plot:
+    """The story of one clip; ``t_s`` is how far it has been told."""
+
+    def __init__(self, stage: Stage, photos: tuple[Photo, ...], rng: np.random.Generator) -> None:
+        self.stage, self.rng, self.t_s = stage, rng, 1.2
+        self.truths: list[Truth] = []
+        self._photos = cut_outs(photos)
+        compact = compact_ones(self._photos)
+        self._pools = {"round": round_ones(self._photos), "small": compact, "transparent": compact}
+        self._side_deg = float(rng.choice((0, 0, 0, 90, -90)))
+        self._people = tuple(int(i) for i in rng.permutation(PEOPLE)[:3])
+        self._short = min(stage.size)
+        tray = small_ground(*stage.ground, stage.size, SHRINK)
+        self._tray_rgb = np.full(3, float(tray.mean()), np.float32)
+
+    def wait(self, low_s: float, high_s: float | None = None) -> None:
+        """Let time pass."""
+        self.t_s += low_s if high_s is None else float(self.rng.uniform(low_s, high_s))
+
+    def truth(self, kind: str, until_s: float, box: Box | None = None, *, demanded: bool = True) -> None:
+        """From now until ``until_s`` this outcome is right."""
+        self.truths.append(Truth(kind, self.t_s, until_s, box, demanded=demanded))
+
+    def thing(self, look: str = "plain") -> Thing:
+        """Something to throw in; nowhere yet."""
+        way = LOOKS[look]
+        pool = self._pools.get(look, self._photos)
+        photo = pool[int(self.rng.integers(len(pool)))]
+        rgba: Image = photo.rgba if way.dress is None else way.dress(photo.rgba, self._tray_rgb, self.rng)
+        long_px = float(self.rng.uniform(*way.long_cm)) / SHORT_CM * self._short
+        actor = ItemActor(
+            rgba,
+            long_px / max(rgba.shape[:2]),
+            Track(),
+            short_px=self._short,
+            shadow=way.shadow,
+            shutter_s=self.stage.sensor.shutter_s,
+        )
+        self.stage.actors.append(actor)
+        return Thing(f"{look} {photo.name}", actor, long_px)
+
+    def place(self, thing: Thing) -> Pose:
+        """A free choice of where and how ``thing`` will lie, wholly on the tray."""
+        edge = EDGE_FRAC * self._short + 0.52 * thing.long_px
+        gain = float(self.rng.uniform(0.86, 1.0))
+        x, y = (float(self.rng.uniform(min(edge, v / 2), max(v - edge, v / 2))) for v in self.stage.size)
+        return Pose(x, y, float(self.rng.uniform(0, 360)), gain=gain)
+
+    def bring(
+        self,
+        thing: Thing,
+        at: Pose | None = None,
+        *,
+        hover_s: float = 0.0,
+        hold_s: float = 0.05,
+        and_: Thing | None = None,
+    ) -> None:
+        """A hand brings ``thing`` (and another beside it), hovers, lets go, holds on for ``hold_s`` and leaves."""
+        at = at or self.place(thing)
+        reach = self._reach()
+        over_s = self.t_s + float(self.rng.uniform(0.5, 0.9))
+        let_go_s = over_s + hover_s + LOWER_S
+        gone_s = let_go_s + hold_s + float(self.rng.uniform(0.35, 0.65))
+        self._hand(reach, at, thing, (self.t_s, over_s), (let_go_s + hold_s, gone_s))
+        for carried, goal in ((thing, at), *(((and_, self._beside(at, thing, and_)),) if and_ else ())):
+            self._carry(carried, goal, reach, (self.t_s, over_s, over_s + hover_s, let_go_s))
+        self.t_s = max(gone_s, let_go_s + ROCK_S)
+
+    def drop(self, thing: Thing, *, rolls: bool) -> None:
+        """A hand lets ``thing`` go while still above the tray or moving: it rolls, or bounces, to where it comes to rest."""
+        rest = self.place(thing)
+        reach = self._reach()
+        far = float(self.rng.uniform(0.25, 0.6)) * self._short if rolls else 0.05 * self._short
+        turn = math.degrees(2 * far / thing.long_px) if rolls else 0.0
+        angle = float(self.rng.uniform(0, 2 * math.pi))
+        start = self._inside(replace(rest, x=rest.x + far * math.cos(angle), y=rest.y + far * math.sin(angle)), thing)
+        over_s = self.t_s + float(self.rng.uniform(0.5, 0.8))
+        let_go_s = over_s + 0.1
+        gone_s = let_go_s + float(self.rng.uniform(0.35, 0.6))
+        self._hand(reach, start, thing, (self.t_s, over_s), (let_go_s, gone_s))
+        track, (dx, dy, way) = thing.track, self._back(reach, start, thing)
+        track.add(self.t_s, replace(start, x=start.x + dx * way, y=start.y + dy * way, lift=1.0))
+        track.add(over_s, replace(start, lift=1.0 if not rolls else 0.3))
+        track.add(let_go_s, replace(start, lift=0.9 if not rolls else 0.0))
+        end_s = self._roll(track, start, rest, turn, let_go_s) if rolls else self._bounce(track, rest, let_go_s)
+        self.t_s = max(gone_s, end_s)
+
+    def count(self, *things: Thing, kind: str = "placement", sooner_s: float = 0.5, with_: Thing | None = None) -> None:
+        """From now on it is right, once, to say that ``things`` were placed; until they leave. ``with_`` lies there already."""
+        seen = (*things, with_) if with_ else things
+        boxes = [self.stage.lens.box(t.actor.box(t.track.last, self.stage.size), self.t_s) for t in seen]
+        box = around(boxes)
+        name = " + ".join(t.name for t in things)
+        self.truths.append(Truth(kind, self.t_s, math.inf, box, name, sooner_s=sooner_s))
+        for thing in things:
+            thing.counted = len(self.truths) - 1
+
+    def end_of(self, thing: Thing) -> None:
+        """From now on it is late to say that ``thing`` was placed."""
+        self._close(thing, self.t_s)
+
+    def move(self, thing: Thing, to: Pose | None = None) -> None:
+        """A hand comes back and shifts ``thing`` a little, or to a given place."""
+        reach, here = self._reach(), thing.track.last
+        if to is None:
+            angle, far = float(self.rng.uniform(0, 6.28)), float(self.rng.uniform(0.04, 0.14)) * self._short
+            turn = float(self.rng.uniform(-50, 50))
+            to = replace(
+                here,
+                x=here.x + far * math.cos(angle),
+                y=here.y + far * math.sin(angle),
+                angle_deg=here.angle_deg + turn,
+            )
+            to = self._inside(to, thing)
+        over_s = self.t_s + float(self.rng.uniform(0.4, 0.7))
+        moved_s = over_s + 0.6
+        gone_s = moved_s + float(self.rng.uniform(0.35, 0.6))
+        self._hand(reach, here, thing, (self.t_s, over_s), (moved_s + 0.05, gone_s), to=to, moved=(over_s, moved_s))
+        thing.track.stay(over_s + 0.1)
+        thing.track.add(moved_s, to)
+        self.t_s = gone_s
+
+    def take(self, thing: Thing, *, demanded: bool = True) -> None:
+        """A hand takes ``thing`` away again."""
+        reach, here = self._reach(), thing.track.last
+        over_s = self.t_s + float(self.rng.uniform(0.45, 0.8))
+        grasp_s = over_s + LOWER_S
+        gone_s = grasp_s + float(self.rng.uniform(0.4, 0.7))
+        self._close(thing, over_s)
+        self._hand(reach, here, thing, (self.t_s, over_s), (grasp_s, gone_s))
+        dx, dy, way = self._back(reach, here, thing)
+        thing.track.stay(grasp_s)
+        thing.track.add(gone_s, replace(here, x=here.x + dx * way, y=here.y + dy * way, lift=1.0))
+        self.t_s = gone_s
+        self.truths.append(
+            Truth("taken_back", self.t_s, self.t_s + 4.0, demanded=demanded and thing.counted is not None, sooner_s=1.5)
+        )
+
+    def reach_in(self, stay_s: float, *, wanders: bool = True) -> None:
+        """A hand without anything comes in, stays and leaves."""
+        reach = self._reach()
+        thing = self.thing()
+        self.stage.actors.pop()
+        at = self.place(thing)
+        over_s = self.t_s + float(self.rng.uniform(0.4, 0.8))
+        away_s = over_s + stay_s
+        to = self._inside(replace(at, x=at.x + 0.1 * self._short), thing) if wanders else at
+        gone_s = away_s + float(self.rng.uniform(0.4, 0.7))
+        if stay_s >= 2.5:  # noqa: PLR2004 - seconds; shorter is a visit, longer is in the way
+            self.truths.append(Truth("hand_present", over_s, gone_s, sooner_s=1.0))
+        self._hand(reach, at, thing, (self.t_s, over_s), (away_s, gone_s), to=to, moved=(over_s, away_s))
+        self.t_s = gone_s
+
+    def open_lid(self, *things: Thing, falls: bool = True, after: tuple[float, float] = (1.3, 2.2)) -> None:
+        """A lid opens; ``things`` fall, or stay where they are. Told until the lid is shut again."""
+        self.wait(*after)
+        lid = int(self.rng.integers(1, 5))
+        opening = LidOpening(self.t_s, self.t_s + TRAVEL_S + float(self.rng.uniform(0.9, 1.5)), lid)
+        self.stage.lids.append(opening)
+        fall_s = opening.t_s + TRAVEL_S + 0.05
+        mouth = self.stage.mouth_xy(lid)
+        for thing in things if falls else ():
+            self._close(thing, fall_s)
+            _fall(thing.track, mouth, fall_s)
+        self.t_s = opening.shut_s + TRAVEL_S
+
+    def mark(self, at: Pose, length_px: float, depth: float, from_s: float, to_s: float, soft_px: float = 0.0) -> None:
+        """A stain or wet patch on the tray, ``depth`` (0..1) darker, with edges ``soft_px`` soft."""
+        keep = stain(self.rng, round(length_px), depth)
+        if soft_px > 0:
+            keep = np.asarray(cv2.GaussianBlur(keep, (0, 0), soft_px), np.uint8)
+        self.stage.actors.insert(0, MarkActor(keep, (at.x, at.y), from_s, to_s))
+
+    def end(self) -> tuple[Truth, ...]:
+        """The truths by time, with what still lies there right until the end, which is now."""
+        for actor in self.stage.actors:
+            if isinstance(actor, ItemActor) and _lies(actor.track.last):
+                actor.track.stay(self.t_s + 10)
+        closed = (replace(t, until_s=min(t.until_s, self.t_s)) for t in self.truths)
+        return tuple(sorted(closed, key=lambda t: t.t_s))
+
+    def _close(self, thing: Thing, until_s: float) -> None:
+        """What was counted leaves: its placement is right until then."""
+        if thing.counted is None:
+            return
+        truth = self.truths[thing.counted]
+        self.truths[thing.counted] = replace(truth, until_s=min(truth.until_s, until_s))
+
+    def _reach(self) -> float:
+        return self._side_deg + float(self.rng.uniform(-28, 28))
+
+    def _inside(self, pose: Pose, thing: Thing) -> Pose:
+        edge = EDGE_FRAC * self._short + 0.52 * thing.long_px
+        x, y = (
+            min(max(p, min(edge, v / 2)), max(v - edge, v / 2))
+            for p, v in zip((pose.x, pose.y), self.stage.size, strict=True)
+        )
+        return replace(pose, x=x, y=y)
+
+    def _beside(self, at: Pose, thing: Thing, other: Thing) -> Pose:
+        """A place for ``other`` at least two centimetres from ``thing``; the side with more room."""
+        far = 0.5 * (thing.long_px + other.long_px) + 0.075 * self._short
+        dx = far if at.x < self.stage.size[0] / 2 else -far
+        return replace(at, x=at.x + dx, angle_deg=float(self.rng.uniform(0, 360)))
+
+    def _back(self, reach_deg: float, at: Pose, thing: Thing) -> tuple[float, float, float]:
+        """The way back along the arm: direction, and pixels until thing and hand are out of the picture."""
+        angle = math.radians(reach_deg)
+        dx, dy = math.sin(angle), math.cos(angle)
+        width, height = self.stage.size
+        ways = [
+            w
+            for w in (
+                (width - at.x) / dx if dx > 0.01 else (-at.x / dx if dx < -0.01 else math.inf),
+                (height - at.y) / dy if dy > 0.01 else (-at.y / dy if dy < -0.01 else math.inf),
+            )
+        ]
+        return dx, dy, min(ways) + (0.55 * thing.long_px + 0.3 * self._short) / max(abs(dx), abs(dy))
+
+    def _hand(
+        self,
+        reach_deg: float,
+        at: Pose,
+        thing: Thing,
+        come: tuple[float, float],
+        go: tuple[float, float],
+        *,
+        to: Pose | None = None,
+        moved: tuple[float, float] | None = None,
+    ) -> HandActor:
+        dx, dy, way = self._back(reach_deg, at, thing)
+        grip = 0.3 * thing.long_px
+        track = Track()
+        here = Pose(at.x + dx * grip, at.y + dy * grip)
+        track.add(come[0], Pose(here.x + dx * way, here.y + dy * way))
+        track.add(come[1], here)
+        if to is not None and moved is not None:
+            track.stay(moved[0])
+            here = Pose(to.x + dx * grip, to.y + dy * grip)
+            track.add(moved[1], here)
+        track.stay(go[0])
+        track.add(go[1], Pose(here.x + dx * way, here.y + dy * way))
+        person = self._people[int(self.rng.integers(len(self._people)))]
+        hand = HandActor(person, reach_deg, track, short_px=self._short)
+        self.stage.actors.append(hand)
+        return hand
+
+    def _carry(self, thing: Thing, goal: Pose, reach_deg: float, times: tuple[float, float, float, float]) -> None:
+        """In with the hand, down, and a little rocking until it rests."""
+        dx, dy, way = self._back(reach_deg, goal, thing)
+        start_s, over_s, lower_s, let_go_s = times
+        tilt = float(self.rng.choice((-9, 9)))
+        held = replace(goal, lift=1.0, angle_deg=goal.angle_deg + tilt)
+        thing.track.add(start_s, replace(held, x=goal.x + dx * way, y=goal.y + dy * way))
+        thing.track.add(over_s, held)
+        if lower_s > over_s:
+            thing.track.stay(lower_s)
+        thing.track.add(let_go_s, replace(goal, lift=0.1, angle_deg=goal.angle_deg + 0.6 * tilt))
+        thing.track.add(let_go_s + 0.15, replace(goal, angle_deg=goal.angle_deg - 0.3 * tilt))
+        thing.track.add(let_go_s + ROCK_S, goal)
+
+    def _roll(self, track: Track, start: Pose, rest: Pose, turn_deg: float, from_s: float) -> float:
+        """Ever slower; the end of the roll, seconds."""
+        takes_s = float(self.rng.uniform(0.9, 1.8))
+        for step in range(1, 9):
+            share = 1 - (1 - step / 8) ** 2
+            pose = start.toward(rest, share)
+            track.add(
+                from_s + takes_s * step / 8,
+                replace(pose, angle_deg=rest.angle_deg + turn_deg * (share - 1), lift=0.0),
+                eased=False,
+            )
+        return from_s + takes_s
+
+    def _bounce(self, track: Track, rest: Pose, from_s: float) -> float:
+        """Down, and up again three times, each lower; the end, seconds."""
+        t_s, height, turn = from_s, 0.9, float(self.rng.uniform(-40, 40))
+        for _ in range(3):
+            half_s = 0.22 * math.sqrt(height)
+            track.add(t_s + half_s, replace(rest, angle_deg=rest.angle_deg + turn * height, lift=0.0), eased=False)
+            height *= 0.35
+            up_s = 0.22 * math.sqrt(height)
+            track.add(t_s + half_s + up_s, replace(rest, angle_deg=rest.angle_deg + turn * height, lift=height))
+            t_s += half_s + up_s
+        track.add(t_s + 0.08, rest)
+        return t_s + 0.08
+
+
+def _fall(track: Track, mouth_xy: tuple[float, float], from_s: float) -> None:
+    """Sliding ever faster to the opening, then down into the dark."""
+    track.stay(from_s)
+    here = track.last
+    for step in range(1, 5):
+        fallen = step / 4
+        slid, sunk = min(1.0, (fallen / 0.8) ** 2), max(0.0, (fallen - 0.55) / 0.45)
+        pose = here.toward(replace(here, x=mouth_xy[0], y=mouth_xy[1], angle_deg=here.angle_deg + 20), slid)
+        track.add(
+            from_s + FALL_S * fallen,
+            replace(pose, shrink=1 - 0.6 * sunk, gain=here.gain * (1 - 0.9 * sunk)),
+            eased=False,
+        )
+
+
+def _lies(pose: Pose) -> bool:
+    """Whether a thing's last pose is one of rest on the tray."""
+    return pose.lift == 0 and pose.shrink == 1.0
+
+
+def around(boxes: list[Box]) -> Box:
+    """The box around all of them."""
+    left, top = min(b[0] for b in boxes), min(b[1] for b in boxes)
+    right, bottom = max(b[0] + b[2] for b in boxes), max(b[1] + b[3] for b in boxes)
+    return left, top, right - left, bottom - top
