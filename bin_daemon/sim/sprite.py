@@ -40,7 +40,7 @@ class Sprite:
         part[:] = cv2.add(kept, self.colour[top:bottom, left:right])
 
     def grey(self) -> Sprite:
-        """The same for a grey ground: both pictures H x W. Luma is linear, so it is what a grey camera sees of the coloured one."""
+        """The same for a grey ground, both pictures H x W: luma is linear, so this is the coloured one's luma."""
         flat = np.asarray(cv2.cvtColor(self.colour, cv2.COLOR_BGR2GRAY), np.uint8)
         return Sprite(flat, np.ascontiguousarray(self.keep[..., 0]), self.solid_xywh)
 
@@ -121,7 +121,8 @@ def _turn(rgba: Image, scale: float, angle_deg: float, margin_px: int) -> Image:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pre = np.asarray(cv2.resize(pre, size, interpolation=cv2.INTER_AREA), np.uint8)
         height, width, scale = size[1], size[0], 1.0
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, scale)
+    # Pixel centres: half a pixel off, a small sprite would jump as it turns.
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     out_w = int(width * cos + height * sin) + 2 * margin_px
     out_h = int(width * sin + height * cos) + 2 * margin_px

@@ -117,7 +117,7 @@ def _score_placements(clip: Clip, said: list[Said], result: Score) -> None:
             result.wrong_kind += one.kind != truth.kind
             result.latencies_s.append(max(0.0, one.t_s - truth.t_s))
             if one.box and truth.box:
-                result.overlaps.append(overlap(one.box, truth.box))
+                result.overlaps.append(max(overlap(one.box, box) for box in (truth.box, truth.also) if box))
     for i, truth in enumerate(truths):
         if truth.demanded and i not in hit:
             result.faults.append(f"{clip.name} missed {truth.item} {truth.kind} at {truth.t_s:.2f} s {truth.box}")
@@ -149,7 +149,9 @@ def _holds(truth: Truth, one: Said) -> bool:
     """At the right time, and around most of the item."""
     if not _in_time(truth, one):
         return False
-    return one.box is None or truth.box is None or covered(truth.box, one.box) >= COVER_FRAC
+    if one.box is None or truth.box is None:
+        return True
+    return any(covered(box, one.box) >= COVER_FRAC for box in (truth.box, truth.also) if box)
 
 
 def covered(inner: Box, outer: Box) -> float:

@@ -121,7 +121,10 @@ class ItemActor:
             straight = np.asarray(colour, np.float32).reshape(*size[::-1], 3) * (
                 255 / np.maximum(cover, 1).astype(np.float32)[..., None]
             )
-            self._small[shrink] = (np.dstack((np.clip(straight, 0, 255).astype(np.uint8), cover)), 1.0)
+            self._small[shrink] = (
+                np.dstack((np.clip(straight, 0, 255).astype(np.uint8), cover)),
+                scale * max(width, height) / max(size),
+            )
         return self._small[shrink]
 
 

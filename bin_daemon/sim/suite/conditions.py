@@ -51,9 +51,9 @@ def _clouds(draft: Draft) -> None:
     rng = draft.rng
     waves = tuple(
         (
-            float(rng.uniform(-1.2, 1.2)),
-            float(rng.uniform(-1.0, 1.0)),
-            float(rng.uniform(0.03, 0.25)),
+            float(rng.uniform(-0.6, 0.6)),
+            float(rng.uniform(-0.5, 0.5)),
+            float(rng.uniform(0.02, 0.15)),
             float(rng.uniform(0, 1)),
         )
         for _ in range(3)
@@ -151,7 +151,7 @@ CONDITIONS: dict[str, Condition] = {
     "on_top": Condition("An item put on another that was counted.", stories.on_top, visits=3),
     "half_on": Condition("An item half over the edge, then pushed in.", stories.half_on, visits=3),
     "not_falling": Condition("An item that stays when the lid opens.", stories.not_falling, visits=3),
-    "dirty_lens": Condition("Grease on the lens.", stories.ordinary(), _dirty, visits=5),
+    "dirty_lens": Condition("Grease on the lens.", stories.behind_dirt, _dirty, visits=5),
     "fogged_lens": Condition("Fog that comes and goes.", stories.fogging),
     "knocked": Condition("A camera that is knocked aside.", stories.knocked, _knock),
     "stained": Condition("Splashes that stay on the tray.", stories.staining),

@@ -6,6 +6,7 @@ Factors are of the displayed grey, not of candelas: a camera's gamma turns half 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -138,6 +139,24 @@ class Passer:
         sway = 0.02 * math.sin(12 * share)
         inside = 0.5 * self.width * (0.7 + 0.3 * y) - np.abs(x - middle - sway)
         return np.asarray(1 - self.depth / (1 + np.exp(np.clip(-inside * 2 / self.soft, -30, 30))), np.float32)
+
+
+class Passers:
+    """Many of them in the order of their start, so that asking costs no more than one does."""
+
+    LONGEST_S = 10.0
+
+    def __init__(self, passers: Sequence[Passer]) -> None:
+        self._passers = list(passers)
+        self._starts_s = [p.start_s for p in self._passers]
+
+    def at(self, t_s: float, x: Field, y: Field) -> Field | float:
+        """See `Light.at`."""
+        total: Field | float = 1.0
+        first = bisect_left(self._starts_s, t_s - self.LONGEST_S)
+        for passer in self._passers[first : bisect_left(self._starts_s, t_s)]:
+            total = total * passer.at(t_s, x, y)
+        return total
 
 
 class Lights:

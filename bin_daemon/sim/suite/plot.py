@@ -16,6 +16,7 @@ from bin_daemon.sim.hand import PEOPLE
 from bin_daemon.sim.suite.actors import HandActor, ItemActor, MarkActor
 from bin_daemon.sim.suite.ground import small_ground
 from bin_daemon.sim.suite.motion import Pose, Track
+from bin_daemon.sim.suite.paths import LOWER_S, ROCK_S, Arm, Stop, around, bounce, carry, fall, hand_track, lies, roll
 from bin_daemon.sim.suite.stage import SHRINK
 from bin_daemon.sim.suite.things import LOOKS, SHORT_CM, compact_ones, cut_outs, round_ones, stain
 from bin_daemon.sim.suite.truth import TRAVEL_S, LidOpening, Truth
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from bin_daemon.sim.photos import Photo
     from bin_daemon.sim.suite.stage import Stage
 
-FALL_S = 0.45
-LOWER_S = 0.2
-ROCK_S = 0.35
-"""A thing rocks so long after it was let go."""
 EDGE_FRAC = 0.09
 """Nothing is put nearer to the picture's edge than this share of its short side, unless it shall be."""
 
@@ -108,51 +105,68 @@ class Plot:
     ) -> None:
         """A hand brings ``thing`` (and another beside it), hovers, lets go, holds on for ``hold_s`` and leaves."""
         at = at or self.place(thing)
-        reach = self._reach()
+        arm = self._arm(thing)
         over_s = self.t_s + float(self.rng.uniform(0.5, 0.9))
         let_go_s = over_s + hover_s + LOWER_S
         gone_s = let_go_s + hold_s + float(self.rng.uniform(0.35, 0.65))
-        self._hand(reach, at, thing, (self.t_s, over_s), (let_go_s + hold_s, gone_s))
+        self._hand(arm, Stop(at, over_s, let_go_s + hold_s, gone_s))
         for carried, goal in ((thing, at), *(((and_, self._beside(at, thing, and_)),) if and_ else ())):
-            self._carry(carried, goal, reach, (self.t_s, over_s, over_s + hover_s, let_go_s))
+            tilt_deg = float(self.rng.choice((-9, 9)))
+            carry(carried.track, arm, goal, tilt_deg, (self.t_s, over_s, over_s + hover_s, let_go_s))
         self.t_s = max(gone_s, let_go_s + ROCK_S)
 
     def drop(self, thing: Thing, *, rolls: bool) -> None:
         """A hand lets ``thing`` go while still above the tray or moving: it rolls, or bounces, to where it comes to rest."""
         rest = self.place(thing)
-        reach = self._reach()
+        arm = self._arm(thing)
         far = float(self.rng.uniform(0.25, 0.6)) * self._short if rolls else 0.05 * self._short
-        turn = math.degrees(2 * far / thing.long_px) if rolls else 0.0
         angle = float(self.rng.uniform(0, 2 * math.pi))
         start = self._inside(replace(rest, x=rest.x + far * math.cos(angle), y=rest.y + far * math.sin(angle)), thing)
         over_s = self.t_s + float(self.rng.uniform(0.5, 0.8))
         let_go_s = over_s + 0.1
         gone_s = let_go_s + float(self.rng.uniform(0.35, 0.6))
-        self._hand(reach, start, thing, (self.t_s, over_s), (let_go_s, gone_s))
-        track, (dx, dy, way) = thing.track, self._back(reach, start, thing)
-        track.add(self.t_s, replace(start, x=start.x + dx * way, y=start.y + dy * way, lift=1.0))
-        track.add(over_s, replace(start, lift=1.0 if not rolls else 0.3))
-        track.add(let_go_s, replace(start, lift=0.9 if not rolls else 0.0))
-        end_s = self._roll(track, start, rest, turn, let_go_s) if rolls else self._bounce(track, rest, let_go_s)
-        self.t_s = max(gone_s, end_s)
+        self._hand(arm, Stop(start, over_s, let_go_s, gone_s))
+        thing.track.add(self.t_s, arm.outside(replace(start, lift=1.0)))
+        thing.track.add(over_s, replace(start, lift=0.3 if rolls else 1.0))
+        thing.track.add(let_go_s, replace(start, lift=0.0 if rolls else 0.9))
+        if rolls:
+            roll(thing.track, rest, math.degrees(2 * far / thing.long_px), float(self.rng.uniform(0.9, 1.8)))
+        else:
+            bounce(thing.track, rest, float(self.rng.uniform(-40, 40)))
+        self.t_s = max(gone_s, thing.track.to_s)
 
-    def count(self, *things: Thing, kind: str = "placement", sooner_s: float = 0.5, with_: Thing | None = None) -> None:
+    def count(
+        self,
+        *things: Thing,
+        kind: str = "placement",
+        sooner_s: float = 0.5,
+        with_: Thing | None = None,
+        also: Box | None = None,
+    ) -> None:
         """From now on it is right, once, to say that ``things`` were placed; until they leave. ``with_`` lies there already."""
         seen = (*things, with_) if with_ else things
-        boxes = [self.stage.lens.box(t.actor.box(t.track.last, self.stage.size), self.t_s) for t in seen]
-        box = around(boxes)
+        box = around([self.box(t) for t in seen])
         name = " + ".join(t.name for t in things)
-        self.truths.append(Truth(kind, self.t_s, math.inf, box, name, sooner_s=sooner_s))
+        self.truths.append(Truth(kind, self.t_s, math.inf, box, name, sooner_s=sooner_s, also=also))
         for thing in things:
             thing.counted = len(self.truths) - 1
+
+    def may_count(self, thing: Thing) -> None:
+        """From now on, until it leaves, saying that ``thing`` was placed is right but not demanded."""
+        self.count(thing)
+        self.truths[-1] = replace(self.truths[-1], demanded=False)
+
+    def box(self, thing: Thing) -> Box:
+        """Where ``thing`` lies now, as the camera sees it."""
+        return self.stage.lens.box(thing.actor.box(thing.track.last, self.stage.size), self.t_s)
 
     def end_of(self, thing: Thing) -> None:
         """From now on it is late to say that ``thing`` was placed."""
         self._close(thing, self.t_s)
 
-    def move(self, thing: Thing, to: Pose | None = None) -> None:
-        """A hand comes back and shifts ``thing`` a little, or to a given place."""
-        reach, here = self._reach(), thing.track.last
+    def move(self, thing: Thing, to: Pose | None = None) -> Box:
+        """A hand comes back and shifts ``thing`` a little, or to a given place. Returns the box where it lay before."""
+        arm, here = self._arm(thing), thing.track.last
         if to is None:
             angle, far = float(self.rng.uniform(0, 6.28)), float(self.rng.uniform(0.04, 0.14)) * self._short
             turn = float(self.rng.uniform(-50, 50))
@@ -166,22 +180,26 @@ class Plot:
         over_s = self.t_s + float(self.rng.uniform(0.4, 0.7))
         moved_s = over_s + 0.6
         gone_s = moved_s + float(self.rng.uniform(0.35, 0.6))
-        self._hand(reach, here, thing, (self.t_s, over_s), (moved_s + 0.05, gone_s), to=to, moved=(over_s, moved_s))
+        self._hand(arm, Stop(here, over_s, over_s), Stop(to, moved_s, moved_s + 0.05, gone_s))
         thing.track.stay(over_s + 0.1)
+        before = self.box(thing)
         thing.track.add(moved_s, to)
         self.t_s = gone_s
+        if thing.counted is not None:
+            truth = self.truths[thing.counted]
+            self.truths[thing.counted] = replace(truth, also=self.box(thing))
+        return before
 
     def take(self, thing: Thing, *, demanded: bool = True) -> None:
         """A hand takes ``thing`` away again."""
-        reach, here = self._reach(), thing.track.last
+        arm, here = self._arm(thing), thing.track.last
         over_s = self.t_s + float(self.rng.uniform(0.45, 0.8))
         grasp_s = over_s + LOWER_S
         gone_s = grasp_s + float(self.rng.uniform(0.4, 0.7))
         self._close(thing, over_s)
-        self._hand(reach, here, thing, (self.t_s, over_s), (grasp_s, gone_s))
-        dx, dy, way = self._back(reach, here, thing)
+        self._hand(arm, Stop(here, over_s, grasp_s, gone_s))
         thing.track.stay(grasp_s)
-        thing.track.add(gone_s, replace(here, x=here.x + dx * way, y=here.y + dy * way, lift=1.0))
+        thing.track.add(gone_s, replace(arm.outside(here), lift=1.0))
         self.t_s = gone_s
         self.truths.append(
             Truth("taken_back", self.t_s, self.t_s + 4.0, demanded=demanded and thing.counted is not None, sooner_s=1.5)
@@ -189,8 +207,8 @@ class Plot:
 
     def reach_in(self, stay_s: float, *, wanders: bool = True) -> None:
         """A hand without anything comes in, stays and leaves."""
-        reach = self._reach()
         thing = self.thing()
+        arm = self._arm(thing)
         self.stage.actors.pop()
         at = self.place(thing)
         over_s = self.t_s + float(self.rng.uniform(0.4, 0.8))
@@ -199,7 +217,7 @@ class Plot:
         gone_s = away_s + float(self.rng.uniform(0.4, 0.7))
         if stay_s >= 2.5:  # noqa: PLR2004 - seconds; shorter is a visit, longer is in the way
             self.truths.append(Truth("hand_present", over_s, gone_s, sooner_s=1.0))
-        self._hand(reach, at, thing, (self.t_s, over_s), (away_s, gone_s), to=to, moved=(over_s, away_s))
+        self._hand(arm, Stop(at, over_s, over_s), Stop(to, away_s, away_s, gone_s))
         self.t_s = gone_s
 
     def open_lid(self, *things: Thing, falls: bool = True, after: tuple[float, float] = (1.3, 2.2)) -> None:
@@ -212,20 +230,20 @@ class Plot:
         mouth = self.stage.mouth_xy(lid)
         for thing in things if falls else ():
             self._close(thing, fall_s)
-            _fall(thing.track, mouth, fall_s)
+            fall(thing.track, mouth, fall_s)
         self.t_s = opening.shut_s + TRAVEL_S
 
-    def mark(self, at: Pose, length_px: float, depth: float, from_s: float, to_s: float, soft_px: float = 0.0) -> None:
+    def mark(self, at: Pose, length_px: float, depth: float, when_s: tuple[float, float], soft_px: float = 0.0) -> None:
         """A stain or wet patch on the tray, ``depth`` (0..1) darker, with edges ``soft_px`` soft."""
-        keep = stain(self.rng, round(length_px), depth)
+        keep = stain(self.rng, 8 * max(1, round(length_px / 8)), depth)
         if soft_px > 0:
             keep = np.asarray(cv2.GaussianBlur(keep, (0, 0), soft_px), np.uint8)
-        self.stage.actors.insert(0, MarkActor(keep, (at.x, at.y), from_s, to_s))
+        self.stage.actors.insert(0, MarkActor(keep, (at.x, at.y), *when_s))
 
     def end(self) -> tuple[Truth, ...]:
         """The truths by time, with what still lies there right until the end, which is now."""
         for actor in self.stage.actors:
-            if isinstance(actor, ItemActor) and _lies(actor.track.last):
+            if isinstance(actor, ItemActor) and lies(actor.track):
                 actor.track.stay(self.t_s + 10)
         closed = (replace(t, until_s=min(t.until_s, self.t_s)) for t in self.truths)
         return tuple(sorted(closed, key=lambda t: t.t_s))
@@ -236,9 +254,6 @@ class Plot:
             return
         truth = self.truths[thing.counted]
         self.truths[thing.counted] = replace(truth, until_s=min(truth.until_s, until_s))
-
-    def _reach(self) -> float:
-        return self._side_deg + float(self.rng.uniform(-28, 28))
 
     def _inside(self, pose: Pose, thing: Thing) -> Pose:
         edge = EDGE_FRAC * self._short + 0.52 * thing.long_px
@@ -254,111 +269,10 @@ class Plot:
         dx = far if at.x < self.stage.size[0] / 2 else -far
         return replace(at, x=at.x + dx, angle_deg=float(self.rng.uniform(0, 360)))
 
-    def _back(self, reach_deg: float, at: Pose, thing: Thing) -> tuple[float, float, float]:
-        """The way back along the arm: direction, and pixels until thing and hand are out of the picture."""
-        angle = math.radians(reach_deg)
-        dx, dy = math.sin(angle), math.cos(angle)
-        width, height = self.stage.size
-        ways = [
-            w
-            for w in (
-                (width - at.x) / dx if dx > 0.01 else (-at.x / dx if dx < -0.01 else math.inf),
-                (height - at.y) / dy if dy > 0.01 else (-at.y / dy if dy < -0.01 else math.inf),
-            )
-        ]
-        return dx, dy, min(ways) + (0.55 * thing.long_px + 0.3 * self._short) / max(abs(dx), abs(dy))
+    def _arm(self, thing: Thing) -> Arm:
+        return Arm(self._side_deg + float(self.rng.uniform(-28, 28)), self.stage.size, thing.long_px)
 
-    def _hand(
-        self,
-        reach_deg: float,
-        at: Pose,
-        thing: Thing,
-        come: tuple[float, float],
-        go: tuple[float, float],
-        *,
-        to: Pose | None = None,
-        moved: tuple[float, float] | None = None,
-    ) -> HandActor:
-        dx, dy, way = self._back(reach_deg, at, thing)
-        grip = 0.3 * thing.long_px
-        track = Track()
-        here = Pose(at.x + dx * grip, at.y + dy * grip)
-        track.add(come[0], Pose(here.x + dx * way, here.y + dy * way))
-        track.add(come[1], here)
-        if to is not None and moved is not None:
-            track.stay(moved[0])
-            here = Pose(to.x + dx * grip, to.y + dy * grip)
-            track.add(moved[1], here)
-        track.stay(go[0])
-        track.add(go[1], Pose(here.x + dx * way, here.y + dy * way))
+    def _hand(self, arm: Arm, *stops: Stop) -> None:
         person = self._people[int(self.rng.integers(len(self._people)))]
-        hand = HandActor(person, reach_deg, track, short_px=self._short)
-        self.stage.actors.append(hand)
-        return hand
-
-    def _carry(self, thing: Thing, goal: Pose, reach_deg: float, times: tuple[float, float, float, float]) -> None:
-        """In with the hand, down, and a little rocking until it rests."""
-        dx, dy, way = self._back(reach_deg, goal, thing)
-        start_s, over_s, lower_s, let_go_s = times
-        tilt = float(self.rng.choice((-9, 9)))
-        held = replace(goal, lift=1.0, angle_deg=goal.angle_deg + tilt)
-        thing.track.add(start_s, replace(held, x=goal.x + dx * way, y=goal.y + dy * way))
-        thing.track.add(over_s, held)
-        if lower_s > over_s:
-            thing.track.stay(lower_s)
-        thing.track.add(let_go_s, replace(goal, lift=0.1, angle_deg=goal.angle_deg + 0.6 * tilt))
-        thing.track.add(let_go_s + 0.15, replace(goal, angle_deg=goal.angle_deg - 0.3 * tilt))
-        thing.track.add(let_go_s + ROCK_S, goal)
-
-    def _roll(self, track: Track, start: Pose, rest: Pose, turn_deg: float, from_s: float) -> float:
-        """Ever slower; the end of the roll, seconds."""
-        takes_s = float(self.rng.uniform(0.9, 1.8))
-        for step in range(1, 9):
-            share = 1 - (1 - step / 8) ** 2
-            pose = start.toward(rest, share)
-            track.add(
-                from_s + takes_s * step / 8,
-                replace(pose, angle_deg=rest.angle_deg + turn_deg * (share - 1), lift=0.0),
-                eased=False,
-            )
-        return from_s + takes_s
-
-    def _bounce(self, track: Track, rest: Pose, from_s: float) -> float:
-        """Down, and up again three times, each lower; the end, seconds."""
-        t_s, height, turn = from_s, 0.9, float(self.rng.uniform(-40, 40))
-        for _ in range(3):
-            half_s = 0.22 * math.sqrt(height)
-            track.add(t_s + half_s, replace(rest, angle_deg=rest.angle_deg + turn * height, lift=0.0), eased=False)
-            height *= 0.35
-            up_s = 0.22 * math.sqrt(height)
-            track.add(t_s + half_s + up_s, replace(rest, angle_deg=rest.angle_deg + turn * height, lift=height))
-            t_s += half_s + up_s
-        track.add(t_s + 0.08, rest)
-        return t_s + 0.08
-
-
-def _fall(track: Track, mouth_xy: tuple[float, float], from_s: float) -> None:
-    """Sliding ever faster to the opening, then down into the dark."""
-    track.stay(from_s)
-    here = track.last
-    for step in range(1, 5):
-        fallen = step / 4
-        slid, sunk = min(1.0, (fallen / 0.8) ** 2), max(0.0, (fallen - 0.55) / 0.45)
-        pose = here.toward(replace(here, x=mouth_xy[0], y=mouth_xy[1], angle_deg=here.angle_deg + 20), slid)
-        track.add(
-            from_s + FALL_S * fallen,
-            replace(pose, shrink=1 - 0.6 * sunk, gain=here.gain * (1 - 0.9 * sunk)),
-            eased=False,
-        )
-
-
-def _lies(pose: Pose) -> bool:
-    """Whether a thing's last pose is one of rest on the tray."""
-    return pose.lift == 0 and pose.shrink == 1.0
-
-
-def around(boxes: list[Box]) -> Box:
-    """The box around all of them."""
-    left, top = min(b[0] for b in boxes), min(b[1] for b in boxes)
-    right, bottom = max(b[0] + b[2] for b in boxes), max(b[1] + b[3] for b in boxes)
-    return left, top, right - left, bottom - top
+        track = hand_track(arm, self.t_s, stops)
+        self.stage.actors.append(HandActor(person, arm.reach_deg, track, short_px=self._short))

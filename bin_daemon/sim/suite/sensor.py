@@ -1,7 +1,7 @@
 """A cheap USB camera: automatic exposure that hunts, white balance that drifts, mains flicker, noise, tone curve, JPEG.
 
-The watched picture is made small first: `Sensor.grey8` equals the mean grey of 8 x 8 blocks of `Sensor.bgr` but for rounding, which
-a test pins. In a JPEG a block's mean is its DC coefficient, so its coarse steps are the quantiser's.
+The watched picture is made small first: `Sensor.grey8` equals the mean grey of 8 x 8 blocks of `Sensor.bgr` but for rounding,
+which a test pins. In a JPEG a block's mean is its DC coefficient, so its coarse steps are the quantiser's.
 """
 
 from __future__ import annotations

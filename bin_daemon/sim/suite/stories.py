@@ -45,6 +45,12 @@ def ordinary(look: str = "plain", gap_s: float = 0.0) -> Story:
     return tell
 
 
+def behind_dirt(plot: Plot, visits: int) -> None:
+    """Ordinary visits; that the lens is dirty may be said at any time."""
+    plot.truths.append(Truth("lens_dirty", 0.0, math.inf, demanded=False))
+    ordinary()(plot, visits)
+
+
 def rolling(plot: Plot, visits: int) -> None:
     """Items that roll to their place."""
     for _ in range(visits):
@@ -84,8 +90,8 @@ def adjusting(plot: Plot, visits: int) -> None:
         else:
             first_s = plot.t_s
             plot.wait(0.05, 0.2)
-            plot.move(thing)
-            plot.count(thing, sooner_s=plot.t_s - first_s + 0.5)
+            before = plot.move(thing)
+            plot.count(thing, sooner_s=plot.t_s - first_s + 0.5, also=before)
         _end(plot, thing)
 
 
@@ -112,6 +118,7 @@ def taking_back(plot: Plot, visits: int) -> None:
             plot.take(thing)
         elif visit % 3 == 1:
             plot.bring(thing, hold_s=0.6)
+            plot.may_count(thing)
             plot.wait(0.02, 0.1)
             plot.take(thing, demanded=False)
         else:
@@ -132,7 +139,7 @@ def wet(plot: Plot, visits: int) -> None:
         plot.open_lid(thing)
         for step in range(4):
             from_s = plot.t_s + 5 * step if step else rest_s - 0.8
-            plot.mark(at, 1.3 * thing.long_px, depth * (1 - step / 4), from_s, plot.t_s + 5 * step + 5, soft_px=4)
+            plot.mark(at, 1.3 * thing.long_px, depth * (1 - step / 4), (from_s, plot.t_s + 5 * step + 5), soft_px=4)
         _may_be_stained(plot, rest_s)
         plot.wait(*PAUSE_S)
 
@@ -147,7 +154,7 @@ def staining(plot: Plot, visits: int) -> None:
         plot.open_lid(thing)
         if visit % 2 == 0:
             length_px = float(plot.rng.uniform(0.3, 0.6)) * thing.long_px
-            plot.mark(at, length_px, float(plot.rng.uniform(0.15, 0.45)), rest_s - 0.8, math.inf)
+            plot.mark(at, length_px, float(plot.rng.uniform(0.15, 0.45)), (rest_s - 0.8, math.inf))
             _may_be_stained(plot, rest_s)
             plot.wait(2.0, 4.0)
         plot.wait(*PAUSE_S)
@@ -185,8 +192,9 @@ def half_on(plot: Plot, visits: int) -> None:
         goal = plot.place(thing)
         left = bool(plot.rng.integers(2))
         plot.bring(thing, replace(goal, x=0.0 if left else float(plot.stage.size[0])))
-        plot.truth("at_edge", plot.t_s + MESSAGE_S)
+        rest_s = plot.t_s
         plot.wait(3.0, 5.0)
+        plot.truths.append(Truth("at_edge", rest_s, plot.t_s))
         plot.move(thing, goal)
         plot.count(thing)
         _end(plot, thing)

@@ -23,6 +23,10 @@ SHORT_CM = 30.0
 """The picture's short side shows so much of the tray: a deep tray seen by a wide lens."""
 CARD_FRAC = 0.93
 """A picture that fills its own box by more than this is a whole photograph laid as a card, not a cut-out."""
+DISC_TOLERANCE = 0.07
+"""A disc fills pi / 4 of its box; what is this near to it may roll."""
+BODY_FRAC = 0.5
+"""A thing has a body when it is this wide, and fills its box this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +114,14 @@ def _is_one(rgba: Image) -> bool:
     solid = (rgba[..., 3] >= SOLID_ALPHA).astype(np.uint8)
     number, _, stats, _ = cv2.connectedComponentsWithStats(solid)
     areas = np.sort(np.asarray(stats)[1:number, cv2.CC_STAT_AREA])
-    return len(areas) == 1 or bool(areas[-2] < 0.02 * areas[-1])  # noqa: PLR2004 - a crumb
+    return len(areas) == 1 or bool(areas[-2] < 0.02 * areas[-1])
 
 
 def compact_ones(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
     """Those with a body: neither slender nor full of gaps. All of them when there is none."""
-    found = tuple(p for p in photos if min(p.rgba.shape[:2]) > 0.45 * max(p.rgba.shape[:2]) and _filled(p.rgba) > 0.5)  # noqa: PLR2004
+    found = tuple(
+        p for p in photos if min(p.rgba.shape[:2]) > BODY_FRAC * max(p.rgba.shape[:2]) and _filled(p.rgba) > BODY_FRAC
+    )
     return found or photos
 
 
@@ -130,7 +136,7 @@ def round_ones(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
     found = tuple(
         p
         for p in photos
-        if max(p.rgba.shape[:2]) < 1.2 * min(p.rgba.shape[:2]) and abs(_filled(p.rgba) - np.pi / 4) < 0.07  # noqa: PLR2004
+        if max(p.rgba.shape[:2]) < 1.2 * min(p.rgba.shape[:2]) and abs(_filled(p.rgba) - np.pi / 4) < DISC_TOLERANCE
     )
     return found or photos
 

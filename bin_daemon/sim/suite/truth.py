@@ -40,6 +40,8 @@ class Truth:
     demanded: bool = True
     sooner_s: float = 0.5
     """Saying it up to this long before ``t_s`` is right as well: the hand is still leaving, or comes back to adjust."""
+    also: Box | None = None
+    """Another place where it lay meanwhile: as right as ``box``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class Clip:
                     "box": truth.box,
                     "item": truth.item,
                     "demanded": truth.demanded,
-                    "sooner_s": truth.sooner_s,
+                    "sooner_s": round(truth.sooner_s, 3),
+                    "also": truth.also,
                 }
             )
             + "\n"
