@@ -64,7 +64,7 @@ def arm_of(person: int) -> Image:
 class Arm:
     """One arm ready to be laid: sharp, and blurred along its reach for when it moves fast."""
 
-    def __init__(self, rgba: Image, scale: float, reach_deg: float, *, shadow_grain_px: int = 4) -> None:
+    def __init__(self, rgba: Image, scale: float, reach_deg: float) -> None:
         """``reach_deg`` is the direction in which the fingers point: 0 up, positive to the left (counter-clockwise)."""
         self.reach_xy = (-math.sin(math.radians(reach_deg)), -math.cos(math.radians(reach_deg)))
         mirrored = rgba[GRIP_XY[1], GRIP_XY[0], 3] < rgba[GRIP_XY[1], ARM_PX[1] - 1 - GRIP_XY[0], 3]
@@ -73,13 +73,7 @@ class Arm:
         cos, sin = math.cos(math.radians(reach_deg)), math.sin(math.radians(reach_deg))
         self._from_grip_xy = (offset[0] * cos + offset[1] * sin, -offset[0] * sin + offset[1] * cos)
         self._still = sprite(
-            rgba,
-            scale=scale,
-            angle_deg=reach_deg,
-            shadow_px=34 * scale,
-            shadow_strength=0.4,
-            lift=0.9,
-            shadow_grain_px=shadow_grain_px,
+            rgba, scale=scale, angle_deg=reach_deg, shadow_px=34 * scale, shadow_strength=0.4, lift=0.9
         )
         self._blur_px = max(3, round(52 * scale))
 

@@ -147,8 +147,7 @@ class HandActor:
             return
         if shrink not in self._arms:
             scale = 0.95 * self._short_px / 720 / shrink
-            grain = 1 if shrink > 1 else 4
-            self._arms[shrink] = Arm(arm_of(self._person), scale, self._reach_deg, shadow_grain_px=grain)
+            self._arms[shrink] = Arm(arm_of(self._person), scale, self._reach_deg)
         self._arms[shrink].lay(ground, (pose.x / shrink, pose.y / shrink), fast=self._is_fast(t_s))
 
     def _is_fast(self, t_s: float) -> bool:

@@ -18,13 +18,13 @@ from bin_daemon.sim.suite.ground import small_ground
 from bin_daemon.sim.suite.motion import Pose, Track
 from bin_daemon.sim.suite.paths import LOWER_S, ROCK_S, Arm, Stop, around, bounce, carry, fall, hand_track, lies, roll
 from bin_daemon.sim.suite.stage import SHRINK
-from bin_daemon.sim.suite.things import LOOKS, SHORT_CM, compact_ones, cut_outs, round_ones, stain
+from bin_daemon.sim.suite.things import LOOKS, SHORT_CM, stain
 from bin_daemon.sim.suite.truth import TRAVEL_S, LidOpening, Truth
 
 if TYPE_CHECKING:
     from bin_daemon.domain import Box, Image
-    from bin_daemon.sim.photos import Photo
     from bin_daemon.sim.suite.stage import Stage
+    from bin_daemon.sim.suite.things import Photos
 
 EDGE_FRAC = 0.09
 """Nothing is put nearer to the picture's edge than this share of its short side, unless it shall be."""
@@ -49,12 +49,10 @@ class Thing:
 class Plot:
     """The story of one clip; ``t_s`` is how far it has been told."""
 
-    def __init__(self, stage: Stage, photos: tuple[Photo, ...], rng: np.random.Generator) -> None:
+    def __init__(self, stage: Stage, photos: Photos, rng: np.random.Generator) -> None:
         self.stage, self.rng, self.t_s = stage, rng, 1.2
         self.truths: list[Truth] = []
-        self._photos = cut_outs(photos)
-        compact = compact_ones(self._photos)
-        self._pools = {"round": round_ones(self._photos), "small": compact, "transparent": compact}
+        self._photos = photos
         self._side_deg = float(rng.choice((0, 0, 0, 90, -90)))
         self._people = tuple(int(i) for i in rng.permutation(PEOPLE)[:3])
         self._short = min(stage.size)
@@ -72,7 +70,7 @@ class Plot:
     def thing(self, look: str = "plain") -> Thing:
         """Something to throw in; nowhere yet."""
         way = LOOKS[look]
-        pool = self._pools.get(look, self._photos)
+        pool = self._photos.fit_for(look)
         photo = pool[int(self.rng.integers(len(pool)))]
         rgba: Image = photo.rgba if way.dress is None else way.dress(photo.rgba, self._tray_rgb, self.rng)
         long_px = float(self.rng.uniform(*way.long_cm)) / SHORT_CM * self._short
