@@ -14,6 +14,7 @@ from bin_daemon.cli.evaluate import evaluate
 from bin_daemon.cli.firmware import firmware_app
 from bin_daemon.cli.lid import lid_app
 from bin_daemon.cli.model import model_app
+from bin_daemon.cli.replay import replay
 from bin_daemon.cli.run import run
 from bin_daemon.cli.simulate import simulate_controller
 from bin_daemon.cli.status import status
@@ -55,6 +56,7 @@ app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.add_typer(model_app, name="model", rich_help_panel=ON_THE_BIN)
 app.add_typer(firmware_app, name="firmware", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=WORKSHOP)(demo)
+app.command(rich_help_panel=WORKSHOP)(replay)
 app.command(rich_help_panel=WORKSHOP)(simulate_controller)
 app.command(rich_help_panel=WORKSHOP)(train)
 app.command(rich_help_panel=WORKSHOP)(evaluate)
