@@ -36,7 +36,7 @@ def ground(kind: str, variant: int, size: tuple[int, int]) -> Image:
     if kind in PATTERNS:
         base = empty_tray(rng, size[::-1], "steel" if kind == "perforated" else "plastic")
         pattern = {"perforated": _perforated, "wood": _wood, "terrazzo": _terrazzo}[kind](rng, size)
-        return np.clip(base.astype(np.float32) * pattern, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(base.astype(np.float32) * pattern, 0, 255), np.uint8)
     return _photograph(kind, variant, size)
 
 
@@ -69,13 +69,13 @@ def _perforated(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray[t
 
 def _wood(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Planks with wavy grain."""
-    y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
+    y = np.mgrid[0 : size[1], 0 : size[0]][0].astype(np.float32)
     small = rng.standard_normal((9, 5), np.float32)
     wave = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC), np.float32) * 0.02 * size[1]
     grain = np.sin((y + wave) / (0.006 * size[1])) * 0.5 + np.sin((y + wave) / (0.017 * size[1]) + 1)
     plank = np.abs((y % (0.26 * size[1])) - 0.13 * size[1]) > 0.127 * size[1]
     shade = np.asarray(1 + 0.05 * grain - 0.35 * plank, np.float32)
-    return shade[..., None] * np.array((0.72, 0.95, 1.2), np.float32) + np.zeros_like(x)[..., None]
+    return np.asarray(shade[..., None] * np.array((0.72, 0.95, 1.2), np.float32), np.float32)
 
 
 def _terrazzo(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -102,8 +102,9 @@ class Lens:
     def _matrix(self, share: float, size: tuple[int, int], shrink: int) -> cv2.typing.MatLike:
         if self.knock is None:
             raise ValueError("scene: nobody knocked against this camera")
-        matrix = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), self.knock.turn_deg * share, 1.0)
-        matrix[:, 2] += (self.knock.dx_px * share / shrink, self.knock.dy_px * share / shrink)
+        turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2, (size[1] - 1) / 2), self.knock.turn_deg * share, 1.0)
+        matrix = np.asarray(turn, np.float64)
+        matrix[:, 2] += np.array((self.knock.dx_px, self.knock.dy_px)) * share / shrink
         return matrix
 
     def _soiled(self, picture: Image, shrink: int) -> Image:

@@ -61,7 +61,7 @@ def _transparent(rgba: Image, tray_rgb: NDArray[np.float32], rng: np.random.Gene
     depth = np.asarray(cv2.distanceTransform(solid, cv2.DIST_L2, 3), np.float32)[1:-1, 1:-1]
     size = float(max(rgba.shape[:2]))
     rim = np.exp(-depth / (0.02 * size))
-    clear = rgba.copy()
+    clear = np.array(rgba, np.uint8)
     light = np.asarray(cv2.resize(rng.standard_normal((6, 6), np.float32), rgba.shape[1::-1]), np.float32)
     gleam = np.clip((light - 0.9) * 1.5, 0, 1)
     grey = 70 + 90 * (1 - rim) + 185 * gleam
@@ -138,34 +138,10 @@ def _is_one(rgba: Image) -> bool:
     return len(areas) == 1 or bool(areas[-2] < 0.02 * areas[-1])
 
 
-def compact_ones(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
-    """Those with a body: neither slender nor full of gaps. All of them when there is none."""
-    found = tuple(
-        p for p in photos if min(p.rgba.shape[:2]) > BODY_FRAC * max(p.rgba.shape[:2]) and _filled(p.rgba) > BODY_FRAC
-    )
-    return found or photos
-
-
 def _filled(rgba: Image) -> float:
     solid = (rgba[..., 3] >= SOLID_ALPHA).astype(np.uint8)
     _, _, w, h = cv2.boundingRect(solid)
     return cv2.countNonZero(solid) / max(1, w * h)
-
-
-def _filled(rgba: Image) -> float:
-    solid = (rgba[..., 3] >= SOLID_ALPHA).astype(np.uint8)
-    _, _, w, h = cv2.boundingRect(solid)
-    return cv2.countNonZero(solid) / max(1, w * h)
-
-
-def round_ones(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
-    """Those that may roll: as long as wide, and filling their box as a disc does. All of them when there is none."""
-    found = tuple(
-        p
-        for p in photos
-        if max(p.rgba.shape[:2]) < 1.2 * min(p.rgba.shape[:2]) and abs(_filled(p.rgba) - np.pi / 4) < DISC_TOLERANCE
-    )
-    return found or photos
 
 
 def stain(rng: np.random.Generator, length_px: int, depth: float) -> Image:
