@@ -17,13 +17,13 @@ from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
 from bin_daemon.app.telling import Telling
+from bin_daemon.app.watchfulness import Watchfulness
 from bin_daemon.config import Loaded
 from bin_daemon.errors import EndOfFrames
 from bin_daemon.events import LocalCommands, Publisher
 from bin_daemon.events.client import Client
 from bin_daemon.lamp import Lamp
 from bin_daemon.pipeline import Pipeline
-from bin_daemon.sensing import Slot
 from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
@@ -58,7 +58,8 @@ class App:
         self.tally = Tally(parts.journal, clock=clock)
         lamp = Lamp(self.settings.signals, self.settings.policy.full_frac, clock=clock)
         self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids, lamp=lamp)
-        self.slot = Slot()
+        self.slot = parts.slot
+        self._watchfulness = Watchfulness(self.settings.camera.idle_after_s)
         self.telling = Telling(loaded, parts, self.pipeline, self.tally)
         self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
         self.commands = Commands(
@@ -117,6 +118,7 @@ class App:
             self._seen_frame = True
             self.telling.frame(frame)
             self.pipeline.step(frame)
+            self.slot.pace = self._watchfulness.after(self.parts.detector.state, frame.t_s)
         else:
             self.pipeline.collect()
         self.commands.run_waiting()

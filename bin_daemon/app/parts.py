@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import uuid_utils
@@ -15,7 +15,7 @@ from bin_daemon.model.classify import Classifier, open_as_configured
 from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
-from bin_daemon.sensing import Camera, open_camera
+from bin_daemon.sensing import Camera, Pace, Slot, open_camera
 from bin_daemon.service import systemd
 from bin_daemon.sim import register_serial
 
@@ -37,6 +37,8 @@ class Parts:
     journal: Journal
     lids: LidController
     commands: CommandQueue
+    slot: Slot = field(default_factory=Slot)
+    """Between camera and line; hands the line's pace to the camera."""
 
 
 def make_parts(settings: Settings) -> Parts:
@@ -47,7 +49,8 @@ def make_parts(settings: Settings) -> Parts:
     register_serial()  # sim:// becomes a port like any other
     boot_id = uuid.uuid4().hex
     lids = make_lids(settings.controller, settings.lids, settings.calibration)
-    camera = _camera(settings.camera)
+    slot = Slot()
+    camera = _camera(settings.camera, slot)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
     classifier = open_as_configured(bundle, settings.model, settings.service.state_dir, _ask_for_patience)
     return Parts(
@@ -59,6 +62,7 @@ def make_parts(settings: Settings) -> Parts:
         journal=Journal(settings.service.state_dir / "journal.sqlite", settings.journal, boot_id),
         lids=lids,
         commands=CommandQueue(),
+        slot=slot,
     )
 
 
@@ -68,9 +72,9 @@ def _ask_for_patience(longest_s: float) -> None:
     systemd.notify("STATUS=preparing the model for its engine, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
 
 
-def _camera(settings: CameraSettings) -> Camera:
+def _camera(settings: CameraSettings, slot: Slot) -> Camera:
     if settings.source.startswith("sim:"):
         from bin_daemon.sim.camera import SimCamera  # the simulator's pictures are not for every start
 
-        return SimCamera(settings)
-    return open_camera(settings)
+        return SimCamera(settings, is_idle=lambda: slot.pace is Pace.IDLE)
+    return open_camera(settings, lambda: slot.pace)

@@ -127,6 +127,15 @@ class CameraSettings(Section):
     width: int = Field(1280, ge=64, le=7680, description="Wanted frame width, pixels.")
     height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
     fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
+    idle_fps: float = Field(
+        5.0,
+        ge=1,
+        le=120,
+        description="Frames a second that are decoded while the tray is empty and nothing differs; the camera goes on at fps.",
+    )
+    idle_after_s: float = Field(
+        3.0, gt=0, description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise."
+    )
     pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
     max_age_ms: float = Field(

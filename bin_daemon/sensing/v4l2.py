@@ -22,6 +22,7 @@ from bin_daemon.domain import Frame, Image
 from bin_daemon.errors import DeviceError
 from bin_daemon.sensing.decode import JpegDecoder, yuyv_bgr, yuyv_grey8
 from bin_daemon.sensing.frozen import FrozenCheck
+from bin_daemon.sensing.gate import AskPace, Gate, alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +51,11 @@ class Capture(Protocol):
     def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
         """Read a property."""
 
-    def read(self) -> tuple[bool, Image]:
-        """Next buffer."""
+    def grab(self) -> bool:
+        """Wait for the next buffer and take it from the driver; False when none came."""
+
+    def retrieve(self) -> tuple[bool, Image]:
+        """A copy of the buffer that was grabbed last."""
 
     def release(self) -> None:
         """Close the device."""
@@ -72,6 +76,7 @@ class V4l2Camera:
         self,
         settings: CameraSettings,
         device: str,
+        pace: AskPace = alert,
         *,
         capture: OpenCapture | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -81,11 +86,12 @@ class V4l2Camera:
         self._open_capture = capture or _open_cv2
         self._clock = clock
         self._seq = count()
+        self._gate = Gate(settings, pace)
         self.decoder = JpegDecoder(device)
         self._frozen = FrozenCheck(
             settings.frozen_frames, device
         )  # remembers over reopenings: the same picture again is no cure
-        self.stale = 0
+        self.stale = self._drops = 0
         if device.startswith("/dev/video"):
             _log.warning("camera %s: this number may change at the next boot; use the name in /dev/v4l/by-id", device)
 
@@ -132,30 +138,52 @@ class V4l2Camera:
         return got != "YUYV"
 
     def _read(self, capture: Capture, *, jpeg: bool) -> Frame:
-        """The next fresh, sound and new frame."""
-        why = ""
-        for _ in range(MAX_DROPS):
-            started_s = self._clock()
-            ok, raw = capture.read()
-            if not ok:
-                raise self._silent(self._clock() - started_s)
-            t_s, age_ms = self._captured(capture)
-            if age_ms > self._settings.max_age_ms:
-                self.stale += 1
-                why = f"the last frame was {age_ms:.0f} ms old"
-                continue
+        """The next fresh, sound and new frame that is wanted."""
+        self._drops = 0
+        while True:
+            t_s, raw = self._wanted(capture, jpeg=jpeg)
             try:
                 frame = self._jpeg_frame(t_s, raw) if jpeg else self._yuyv_frame(t_s, raw)
             except DeviceError as error:
-                why = str(error)
                 _log.debug("frame dropped: %s", error)
+                self._gate.missed()
+                self._drop(str(error))
                 continue
             self._frozen.see(raw, frame.grey8)
             return frame
-        raise DeviceError(
-            f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",
-            hint="check the USB cable, hub and power supply; a slower camera.fps or smaller size needs less of the bus",
-        )
+
+    def _wanted(self, capture: Capture, *, jpeg: bool) -> tuple[float, Image]:
+        """Capture time and buffer of the next fresh frame that the line needs. An idle line's YUYV is not even copied."""
+        while True:
+            t_s = self._grab_fresh(capture)
+            doubtful = self._frozen.repeats > 0  # two were alike: whether the camera is frozen must be known soon
+            if jpeg or doubtful or self._gate.opens(t_s):
+                ok, raw = capture.retrieve()
+                if not ok:
+                    raise self._silent(0.0)
+                if not jpeg or doubtful or self._gate.opens(t_s, raw.size):
+                    return t_s, raw
+
+    def _grab_fresh(self, capture: Capture) -> float:
+        """Take buffers from the driver until one is fresh; its capture time."""
+        while True:
+            started_s = self._clock()
+            if not capture.grab():
+                raise self._silent(self._clock() - started_s)
+            t_s, age_ms = self._captured(capture)
+            if age_ms <= self._settings.max_age_ms:
+                return t_s
+            self.stale += 1
+            self._drop(f"the last frame was {age_ms:.0f} ms old")
+
+    def _drop(self, why: str) -> None:
+        """Count an unusable frame; the last one that is borne raises."""
+        self._drops += 1
+        if self._drops >= MAX_DROPS:
+            raise DeviceError(
+                f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",
+                hint="check the USB cable, hub and power supply; a slower camera.fps or smaller size needs less of the bus",
+            )
 
     def _silent(self, waited_s: float) -> DeviceError:
         if waited_s >= self._settings.read_timeout_s * 0.9:

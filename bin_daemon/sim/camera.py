@@ -35,7 +35,8 @@ class SimCamera:
     """A camera that sees the simulated bin named in ``settings.source``.
 
     ``clock`` must be the clock of the world's controller (monotonic seconds), ``sleep`` waits that many seconds; tests pass
-    both and run at full speed. While ``is_idle`` only ``settings.idle_fps`` frames a second are drawn. The scene begins at the first `open` and goes on where it was when the camera is opened again.
+    both and run at full speed. While ``is_idle`` only ``settings.idle_fps`` frames a second are drawn. The scene begins at the
+    first `open` and goes on where it was when the camera is opened again.
 
     Raises `ConfigError` at once for a source that cannot be read and for photographs that are not there.
     """

@@ -73,6 +73,7 @@ class Device:
         self.buffers = buffers
         self._wait = wait
         self._number = count()
+        self._grabbed = 0
         self._properties: dict[int, float] = {
             cv2.CAP_PROP_FOURCC: int.from_bytes(pixel_format.encode(), "little"),
             cv2.CAP_PROP_FRAME_WIDTH: WIDTH,
@@ -91,10 +92,15 @@ class Device:
         """0 for what it does not know, such as the capture time: arrival counts then."""
         return self._properties.get(propId, 0.0)
 
-    def read(self) -> tuple[bool, Image]:
-        """The next buffer."""
+    def grab(self) -> bool:
+        """The next buffer's time."""
         self._wait()
-        return True, self.buffers[next(self._number) % len(self.buffers)]
+        self._grabbed = next(self._number)
+        return True
+
+    def retrieve(self) -> tuple[bool, Image]:
+        """That buffer, copied as OpenCV does."""
+        return True, self.buffers[self._grabbed % len(self.buffers)].copy()
 
     def release(self) -> None:
         """Nothing to close."""
