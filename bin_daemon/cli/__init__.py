@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bin_daemon.cli.calibrate import calibrate_app
 from bin_daemon.cli.classify import classify
 from bin_daemon.cli.config import config_app
 from bin_daemon.cli.demo import demo
@@ -51,6 +52,7 @@ ON_THE_BIN, WORKSHOP = "On the bin", "Workshop"
 app.command(rich_help_panel=ON_THE_BIN)(run)
 app.command(rich_help_panel=ON_THE_BIN)(status)
 app.add_typer(lid_app, name="lid", rich_help_panel=ON_THE_BIN)
+app.add_typer(calibrate_app, name="calibrate", rich_help_panel=ON_THE_BIN)
 app.add_typer(config_app, name="config", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.add_typer(model_app, name="model", rich_help_panel=ON_THE_BIN)

@@ -19,15 +19,24 @@ def parse_roi(text: str, size: tuple[int, int]) -> Roi:
 
     Raises `ConfigError` for anything but a region of sensible size within the picture.
     """
-    try:
-        numbers = [float(x) for x in text.replace(" ", "").strip("[]").split(",")]
-    except ValueError:
-        numbers = []
+    numbers = _numbers(text)
     if len(numbers) != 4:  # noqa: PLR2004 - x, y, width, height
         raise _wrong(text, "four numbers are wanted")
-    if max(numbers) > 1:
+    if is_in_pixels(text):
         numbers = [number / side for number, side in zip(numbers, (*size, *size), strict=True)]
     return check_roi((numbers[0], numbers[1], numbers[2], numbers[3]), text)
+
+
+def is_in_pixels(text: str) -> bool:
+    """True when the picture's size is needed to understand ``text``."""
+    return max(_numbers(text), default=0.0) > 1
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(x) for x in text.replace(" ", "").strip("[]").split(",")]
+    except ValueError:
+        return []
 
 
 def check_roi(roi: Roi, text: str | None = None) -> Roi:
