@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bin_daemon.sim.suite.stage import Stage
     from bin_daemon.sim.suite.things import Photos
 
+KNOCK_FRAC = 0.15
+"""A knocked camera sees no part of the tray this much further off than before."""
 EDGE_FRAC = 0.09
 """Nothing is put nearer to the picture's edge than this share of its short side, unless it shall be."""
 
@@ -88,6 +90,8 @@ class Plot:
     def place(self, thing: Thing) -> Pose:
         """A free choice of where and how ``thing`` will lie, wholly on the tray."""
         edge = EDGE_FRAC * self._short + 0.52 * thing.long_px
+        if self.stage.lens.knock is not None:
+            edge += KNOCK_FRAC * self._short  # still wholly in the picture when the camera looks elsewhere
         gain = float(self.rng.uniform(0.86, 1.0))
         x, y = (float(self.rng.uniform(min(edge, v / 2), max(v - edge, v / 2))) for v in self.stage.size)
         return Pose(x, y, float(self.rng.uniform(0, 360)), gain=gain)

@@ -23,6 +23,8 @@ SHORT_CM = 30.0
 """The picture's short side shows so much of the tray: a deep tray seen by a wide lens."""
 CARD_FRAC = 0.93
 """A picture that fills its own box by more than this is a whole photograph laid as a card, not a cut-out."""
+PAPER_GREY = 40
+"""A sheet of paper is at least so many grey levels lighter or darker than the tray."""
 DISC_SLIM = 0.83
 DISC_TOLERANCE = 0.07
 """A disc fills pi / 4 of its box; what is this near to it may roll."""
@@ -45,13 +47,13 @@ class Look:
 def _flat(rgba: Image, tray_rgb: NDArray[np.float32], rng: np.random.Generator) -> Image:
     """A sheet of paper: hardly any shade of its own."""
     height, width = int(rng.integers(180, 260)), int(rng.integers(200, 360))
-    paper = np.full((height, width, 3), rng.uniform(195, 245, 3), np.float32)
+    paper = np.full((height, width, 3), rng.uniform(205, 240) + rng.uniform(-8, 8, 3), np.float32)
     paper -= np.abs(np.asarray(cv2.resize(rng.standard_normal((4, 5), np.float32), (width, height))))[..., None] * 5
     inner = cv2.resize(rgba[..., :3], (width // 3, height // 3), interpolation=cv2.INTER_AREA)
     top, left = height // 5, width // 6
     paper[top : top + inner.shape[0], left : left + inner.shape[1]] = 0.5 * inner + 0.5 * paper.mean()
-    if abs(float(paper.mean()) - float(tray_rgb.mean())) < 30:  # noqa: PLR2004 - else it is tray-coloured, another look
-        paper *= 0.72
+    if float(paper.mean() - tray_rgb.mean()) < PAPER_GREY:  # else it is tray-coloured, another look
+        paper *= (float(tray_rgb.mean()) - PAPER_GREY) / float(paper.mean())
     return as_card(np.clip(paper, 0, 255).astype(np.uint8))
 
 
