@@ -134,7 +134,9 @@ class CameraSettings(Section):
         description="Frames a second that are decoded while the tray is empty and nothing differs; the camera goes on at fps.",
     )
     idle_after_s: float = Field(
-        3.0, gt=0, description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise."
+        3.0,
+        gt=0,
+        description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise.",
     )
     pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
@@ -155,18 +157,138 @@ class PlacementSettings(Section):
         (0.0, 0.0, 1.0, 1.0), description="Region of interest: x, y, width, height as fractions of the frame."
     )
     settle_ms: float = Field(
-        400.0, ge=50, le=5000, description="This long without motion before an item counts as settled."
+        400.0,
+        ge=50,
+        le=5000,
+        description="This long without motion before an item counts as settled: a thing that is let go rocks for 0.3 s.",
+    )
+    settle_frames: int = Field(
+        3,
+        ge=2,
+        le=30,
+        description="And at least so many frames, however slow the camera: two alike may be one that was sent twice.",
     )
     motion_grey: float = Field(
-        12.0, gt=0, le=255, description="Grey-level change between frames that counts as motion."
+        5.0,
+        gt=0,
+        le=255,
+        description="Grey levels by which an outline must change to count as motion; see noise_factor.",
     )
-    motion_area_frac: Fraction = Field(0.002, description="Share of the region that must move to count as motion.")
+    motion_area_frac: Fraction = Field(
+        0.0008,
+        description="Share of the region that must move to count as motion: the smallest item, like item_area_frac.",
+    )
     item_grey: float = Field(
-        14.0, gt=0, le=255, description="Grey-level difference to the empty tray that counts as item."
+        9.0,
+        gt=0,
+        le=255,
+        description="Grey levels by which a third of an item must differ from the empty tray in the same light: a thing of the "
+        "tray's own colour still has shade.",
     )
-    item_area_frac: Fraction = Field(0.003, description="Smallest item, as a share of the region.")
+    weak_grey: float = Field(
+        4.5,
+        gt=0,
+        le=255,
+        description="Grey levels that still belong to an item when they hang together with item_grey.",
+    )
+    outline_grey: float = Field(
+        3.5,
+        gt=0,
+        le=255,
+        description="Grey levels by which an outline must stand out of what soft light explains: half of an edge's contrast does.",
+    )
+    noise_factor: float = Field(
+        6.0,
+        ge=0,
+        le=20,
+        description="No grey level above counts for less than so many times the camera's own noise, which is measured: 6 times "
+        "is met by chance once in 10^9.",
+    )
+    item_area_frac: Fraction = Field(
+        0.0008, description="Smallest item, as a share of the region: 2 cm on a tray of 30 cm by 50 cm are 0.002."
+    )
+    large_frac: Fraction = Field(
+        0.6, description="A change of more than this share of the region is no item: the light is read off bare tray."
+    )
+    spread_frac: Fraction = Field(
+        0.7,
+        description="Outlines in more than this share of the region's 24 fields are no item: the camera or the tray was moved.",
+    )
+    edge_frac: Fraction = Field(
+        0.03,
+        description="What lies on more of the edge than this, as a share of the short side, reaches in from outside: an arm.",
+    )
+    wide_frac: Fraction = Field(
+        0.08,
+        description="Without an outline at the edge, what is wider than this share of it is a shadow and no pale sleeve.",
+    )
+    multi_gap_frac: Fraction = Field(
+        0.04, description="Parts nearer than this share of the short side are one item: a clear bottle shows in parts."
+    )
+    multi_area_frac: Fraction = Field(
+        0.1,
+        description="What is smaller than this share of the largest thing beside it is a part of it, not a second item.",
+    )
+    padding_frac: Fraction = Field(
+        0.05, description="The box grows by this share of its sides: thin parts and shaded edges shall be in the crop."
+    )
     clear_ms: float = Field(300.0, ge=0, description="The tray must look empty this long before the next item counts.")
-    background_s: float = Field(20.0, gt=0, description="Time constant of the empty-tray model, seconds.")
+    left_ms: float = Field(
+        1000.0, ge=0, description="A counted item that rests this long after the lids shut did not fall: not_cleared."
+    )
+    left_unopened_s: float = Field(
+        10.0,
+        ge=1,
+        description="A counted item for which no lid moved (unsure, refused) is told as not_cleared after this long.",
+    )
+    hand_s: float = Field(
+        2.0,
+        gt=0,
+        description="What reaches over the edge for longer is told as hand_present: to put an item down takes less.",
+    )
+    edge_s: float = Field(
+        1.5,
+        gt=0,
+        description="What stays over the edge, still, for so long after a hand has drawn back is told as at_edge.",
+    )
+    edge_still_s: float = Field(
+        8.0,
+        gt=0,
+        description="What keeps wholly still over the edge for so long is told as at_edge anyway: no hand does.",
+    )
+    sight_s: float = Field(
+        1.0,
+        ge=0,
+        description="A picture too dark, too bright or covered for so long is told: an exposure may overshoot.",
+    )
+    view_s: float = Field(
+        2.5, gt=0, description="Another view that stays still for so long is told as camera_moved and learnt."
+    )
+    stuck_s: float = Field(
+        60.0,
+        gt=0,
+        description="What lies still over the edge, or a veil on the lens, for so long is tray from then on: the bin shall work. "
+        "It has been told long before.",
+    )
+    lens_s: float = Field(
+        4.0, gt=0, description="A tray that stays blurred for so long is told as lens_dirty: breath is gone sooner."
+    )
+    clarity_frac: Fraction = Field(
+        0.65, description="Share of the tray's own texture that must be left; below it the lens is dirty or fogged."
+    )
+    told_s: float = Field(
+        60.0, gt=0, description="How long camera_moved stays a fault: the new view is learnt, but somebody should look."
+    )
+    gap_s: float = Field(
+        2.0,
+        gt=0,
+        description="After a longer pause between two frames nothing of the past rest counts: the camera was away.",
+    )
+    background_s: float = Field(
+        20.0,
+        gt=0,
+        description="Time constant of the empty-tray model, seconds: slower than any item, faster than the sun.",
+    )
     dark_grey: float = Field(16.0, ge=0, le=255, description="Mean grey below this: too dark to judge.")
     bright_grey: float = Field(245.0, ge=0, le=255, description="Mean grey above this: too bright to judge.")
     flat_std: float = Field(2.0, ge=0, description="Grey spread below this: the lens is covered.")

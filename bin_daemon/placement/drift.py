@@ -36,6 +36,8 @@ STAIN_GREY = 7.0
 """Grey levels by which an outline must stand out to be a mark: twice what an item needs, for weeks lie between the pictures."""
 STAIN_FRAC = 0.003
 """Share of the region under such outlines that makes a stained tray."""
+OTHER_FRAC = 0.06
+"""With more than this it is no mark: the view is turned, or another one."""
 FORMAT = 1
 
 
@@ -126,14 +128,18 @@ class Comparison:
             return Drift(Change.UNKNOWN)
         clarity = self._reference.clarity(grey)
         clarity = 1.0 if clarity is None else clarity
-        (dx, dy), response = cv2.phaseCorrelate(self._relief, _relief(grey), self._window)
+        (dx, dy), response = cv2.phaseCorrelate(self._relief.copy(), _relief(grey), self._window)  # it may spoil both
         shift = (dx * CELL, dy * CELL)
         if response >= SURE_RESPONSE and max(abs(dx), abs(dy)) >= SAME_CELLS:
             return Drift(Change.MOVED, shift, clarity)
         if clarity < CLEAR_FRAC:
             # A veil leaves the coarse forms where they are; another scene leaves nothing.
             return Drift(Change.VEILED if self._alike(grey) else Change.OTHER, clarity=clarity)
+        if response >= SURE_RESPONSE:
+            grey = _shifted_back(grey, dx, dy)
         stain_frac = float(np.mean(self._reference.outlines(grey) > STAIN_GREY))
+        if stain_frac > OTHER_FRAC:
+            return Drift(Change.OTHER, shift, clarity, stain_frac)
         return Drift(Change.STAINED if stain_frac > STAIN_FRAC else Change.SAME, shift, clarity, stain_frac)
 
     def _alike(self, grey: Grey) -> bool:
@@ -141,6 +147,13 @@ class Comparison:
         live = _relief(grey)
         norm = float(np.linalg.norm(live)) * float(np.linalg.norm(self._relief))
         return norm > 0 and float(np.vdot(live, self._relief)) / norm > 0.5  # noqa: PLR2004 - half is far from chance
+
+
+def _shifted_back(grey: Grey, dx: float, dy: float) -> Grey:
+    """So that a tremble of less than a cell does not draw outlines."""
+    matrix = np.array([[1, 0, -dx], [0, 1, -dy]], np.float32)
+    size = (grey.shape[1], grey.shape[0])
+    return np.asarray(cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _relief(grey: Grey) -> Grey:

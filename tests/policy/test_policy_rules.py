@@ -473,6 +473,7 @@ def test_every_reason_is_stable() -> None:
     assert {x.value for x in Reason} == {
         "sorted", "diverted", "manual",
         "unsure_model", "unsure_invalid", "unsure_unfamiliar", "unsure_probability", "unsure_margin",
-        "multi_item", "paused", "manual_mode", "maintenance", "sight", "not_connected", "stopped", "low_voltage", "lid_not_closed",
+        "multi_item",
+        "paused", "manual_mode", "maintenance", "sight", "not_connected", "stopped", "low_voltage", "lid_not_closed",
         "no_lid", "lid_unreported", "lid_fault", "full", "cooldown", "too_late",
     }  # fmt: skip
