@@ -61,19 +61,19 @@ def test_a_bad_jpeg_steps_by_its_table(quality: int, step: int) -> None:
     blocks = np.linspace(60, 180, SIZE[0] // 8).astype(np.uint8)
     full = np.tile(np.repeat(blocks, 8), (SIZE[1], 1))
     small = sensor.grey8(np.ascontiguousarray(full[::SHRINK, ::SHRINK]), 1.0, Shot(0, 1.0, (0, 0)))
-    steps = np.diff(np.unique(small))
-    assert steps.min() == step
-    assert not (steps % step).any()
+    steps = {int(s) for s in np.diff(np.unique(small))}
+    assert min(steps) == step
+    assert all(s % step == 0 for s in steps)
     sent = to_grey8(sensor.bgr(np.dstack((full, full, full)), 1.0, Shot(0, 1.0, (0, 0))))
     assert np.abs(sent.astype(float) - small).mean() < 0.6
 
 
 def test_exposure_comes_to_its_target_and_overshoots_when_late() -> None:
-    """A slow loop settles without overshoot; a fast one that sees old frames swings beyond its target first."""
+    """A slow loop settles without overshoot; a fast one that sees old frames swings beyond its target, then settles."""
     means: dict[str, list[float]] = {}
     for name, settings in {
-        "slow": SensorSettings(exposure_tau_s=0.5, exposure_delay_frames=0),
-        "late": SensorSettings(exposure_tau_s=0.1, exposure_delay_frames=4),
+        "slow": SensorSettings(exposure_tau_s=0.5, exposure_delay_s=0.0),
+        "late": SensorSettings(exposure_tau_s=0.2, exposure_delay_s=0.2),
     }.items():
         exposure = Exposure(settings, settings.exposure_target)
         means[name] = []
@@ -82,7 +82,8 @@ def test_exposure_comes_to_its_target_and_overshoots_when_late() -> None:
             exposure.saw(means[name][-1], 1 / 15)
     assert means["slow"][-1] == pytest.approx(125, rel=0.05)
     assert max(means["slow"]) < 127
-    assert max(means["late"]) > 140
+    assert max(means["late"]) > 135
+    assert means["late"][-1] == pytest.approx(125, rel=0.1)
 
 
 def test_lost_and_doubled_frames_come_at_their_share() -> None:

@@ -72,8 +72,8 @@ def _hunting(draft: Draft) -> None:
     draft.sensor |= {
         "hunt": float(draft.rng.uniform(0.05, 0.15)),
         "hunt_hz": float(draft.rng.uniform(0.3, 1.5)),
-        "exposure_tau_s": 0.12,
-        "exposure_delay_frames": 4,
+        "exposure_tau_s": 0.3,
+        "exposure_delay_s": 0.15,
     }
 
 

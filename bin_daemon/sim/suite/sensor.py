@@ -27,6 +27,8 @@ SPARE = 64
 GAIN_RANGE = (0.25, 4.0)
 DEAD_BAND = 0.04
 """Exposure within this of its target is left alone, as cameras do."""
+MOST_AT_ONCE = 0.5
+"""Share of the way to its target that the exposure goes in one frame at the most: more, and a late loop never settles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class SensorSettings:
     exposure_target: float = 125.0
     """Mean grey that the automatic exposure wants."""
     exposure_tau_s: float = 0.5
-    exposure_delay_frames: int = 2
-    """The exposure answers to what was seen so many frames ago; with a short time constant it overshoots."""
+    exposure_delay_s: float = 0.1
+    """The exposure answers to what was seen so long ago; with a time constant that is not much longer it overshoots."""
     hunt: float = 0.0
     """Amplitude of an exposure that never comes to rest, share of the gain."""
     hunt_hz: float = 0.7
@@ -76,17 +78,19 @@ class Exposure:
         low, high = GAIN_RANGE
         wanted = settings.exposure_target / max(first_mean, 1.0)
         self.gain = min(max(wanted, low), high) if settings.auto_exposure else 1.0
-        self._seen: deque[float] = deque(maxlen=settings.exposure_delay_frames + 1)
+        self._seen: deque[tuple[float, float]] = deque()
+        self._t_s = 0.0
 
     def saw(self, mean: float, dt_s: float) -> None:
         """A frame of this mean grey was taken; ``dt_s`` since the one before."""
-        self._seen.append(max(mean, 1.0))
-        if not self._settings.auto_exposure:
+        self._t_s += dt_s
+        self._seen.append((self._t_s, max(mean, 1.0)))
+        while len(self._seen) > 1 and self._seen[1][0] <= self._t_s - self._settings.exposure_delay_s:
+            self._seen.popleft()
+        off = self._settings.exposure_target / self._seen[0][1]
+        if not self._settings.auto_exposure or abs(off - 1) < DEAD_BAND:
             return
-        off = self._settings.exposure_target / self._seen[0]
-        if abs(off - 1) < DEAD_BAND:
-            return
-        step = 1 - math.exp(-dt_s / self._settings.exposure_tau_s)
+        step = min(MOST_AT_ONCE, 1 - math.exp(-dt_s / self._settings.exposure_tau_s))
         self.gain = min(max(self.gain * off**step, GAIN_RANGE[0]), GAIN_RANGE[1])
 
     def at(self, t_s: float) -> float:
