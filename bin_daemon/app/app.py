@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from bin_daemon.app.commands import Commands
+from bin_daemon.app.drift import DriftWatch
 from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
@@ -59,6 +60,7 @@ class App:
         lamp = Lamp(self.settings.signals, self.settings.policy.full_frac, clock=clock)
         self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids, lamp=lamp)
         self.slot = parts.slot
+        self._drift = DriftWatch(self.settings.service.state_dir, self.settings.placement)
         self._watchfulness = Watchfulness(self.settings.camera.idle_after_s)
         self.telling = Telling(loaded, parts, self.pipeline, self.tally)
         self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
@@ -118,6 +120,7 @@ class App:
             self._seen_frame = True
             self.telling.frame(frame)
             self.pipeline.step(frame)
+            self._drift.see(frame, self.parts.detector.state)
             self.slot.pace = self._watchfulness.after(self.parts.detector.state, frame.t_s)
         else:
             self.pipeline.collect()
@@ -155,6 +158,7 @@ class App:
         found = [
             *device_faults((x.status for x in self._workers), self._clock(), self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
+            *self._drift.faults(),
             *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
         ]
         self.telling.update_faults(found)

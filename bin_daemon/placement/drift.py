@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -34,8 +35,12 @@ CLEAR_FRAC = 0.6
 """Share of the tray's own texture below which the lens is fogged or dirty."""
 STAIN_GREY = 7.0
 """Grey levels by which an outline must stand out to be a mark: twice what an item needs, for weeks lie between the pictures."""
+TREMBLE = 0.3
+"""Share of the steps in the tray's own picture that an outline may have for nothing."""
 STAIN_FRAC = 0.003
 """Share of the region under such outlines that makes a stained tray."""
+BETTER = 0.5
+"""A shift is believed when undoing it leaves less than this share of the new outlines: a mark pulls at the correlation, too."""
 OTHER_FRAC = 0.06
 """With more than this it is no mark: the view is turned, or another one."""
 FORMAT = 1
@@ -117,6 +122,9 @@ class Comparison:
         grey = smooth(self._region.cut(reference.grey8))
         self._reference = Reference(grey)
         self._relief = _relief(grey)
+        # Where the tray itself has an edge, a tremble of a fraction of a cell leaves an outline.
+        steps = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        self._allowed = np.asarray(STAIN_GREY + TREMBLE * steps, np.float32)
         self._window = np.asarray(
             cv2.createHanningWindow((max(2, grey.shape[1]), max(2, grey.shape[0])), cv2.CV_32F), np.float32
         )
@@ -130,17 +138,28 @@ class Comparison:
         clarity = 1.0 if clarity is None else clarity
         (dx, dy), response = cv2.phaseCorrelate(self._relief.copy(), _relief(grey), self._window)  # it may spoil both
         shift = (dx * CELL, dy * CELL)
-        if response >= SURE_RESPONSE and max(abs(dx), abs(dy)) >= SAME_CELLS:
+        here = self._new_outlines(grey)
+        there = self._new_outlines(_shifted_back(grey, dx, dy), dx, dy) if response >= SURE_RESPONSE else here
+        is_shift = there < BETTER * here or there < STAIN_FRAC
+        if response >= SURE_RESPONSE and is_shift and max(abs(dx), abs(dy)) >= SAME_CELLS:
             return Drift(Change.MOVED, shift, clarity)
         if clarity < CLEAR_FRAC:
             # A veil leaves the coarse forms where they are; another scene leaves nothing.
             return Drift(Change.VEILED if self._alike(grey) else Change.OTHER, clarity=clarity)
-        if response >= SURE_RESPONSE:
-            grey = _shifted_back(grey, dx, dy)
-        stain_frac = float(np.mean(self._reference.outlines(grey) > STAIN_GREY))
+        stain_frac = min(here, there)
         if stain_frac > OTHER_FRAC:
             return Drift(Change.OTHER, shift, clarity, stain_frac)
         return Drift(Change.STAINED if stain_frac > STAIN_FRAC else Change.SAME, shift, clarity, stain_frac)
+
+    def _new_outlines(self, grey: Grey, dx: float = 0.0, dy: float = 0.0) -> float:
+        """Share of the region with outlines that the reference has not; what a shift brought in from outside left out."""
+        found = self._reference.outlines(grey) > self._allowed
+        rows, columns = grey.shape
+        right, down = math.ceil(abs(dx)), math.ceil(abs(dy))
+        top, left = (down if dy < 0 else 0), (right if dx < 0 else 0)
+        return float(
+            np.mean(found[top : max(top + 1, rows - down + top), left : max(left + 1, columns - right + left)])
+        )
 
     def _alike(self, grey: Grey) -> bool:
         """The same forms, however faint: normalised correlation of the two reliefs."""
