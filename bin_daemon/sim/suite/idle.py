@@ -43,10 +43,10 @@ def idle_hour(
     sensor = SensorSettings(
         noise_grey=float(rng.uniform(1.5, 5.0)),
         tone=float(rng.uniform(0.85, 1.2)),
-        hunt=float(rng.choice((0, 0, 0.05, 0.1))),
+        hunt=float(rng.choice((0, 0, 0, 0.06))),
         hunt_hz=float(rng.uniform(0.3, 1.2)),
         white_drift=float(rng.uniform(0, 0.08)),
-        flicker=float(rng.choice((0, 0, 0.04, 0.1))),
+        flicker=float(rng.choice((0, 0, 0, 0.04))),
         mains_hz=50.0 + float(rng.uniform(-0.05, 0.05)),
         jpeg_quality=int(rng.integers(40, 95)),
         lost_share=0.01,
