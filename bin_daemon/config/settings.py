@@ -195,7 +195,7 @@ class PlacementSettings(Section):
         3.5,
         gt=0,
         le=255,
-        description="Grey levels by which an outline must stand out of what soft light explains: half of an edge's contrast does.",
+        description="Grey levels by which an outline must exceed what soft light explains: half of an edge's contrast does.",
     )
     noise_factor: float = Field(
         6.0,

@@ -61,8 +61,8 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     """Sort what differs from the tray by what it can be.
 
     A patch is what differs weakly, together, around something that differs strongly, and has an outline somewhere: so an item
-    keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes over
-    the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
+    keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
+    over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
     outlines = _above(tray.outlines(grey), limits.outline_grey)
     if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:

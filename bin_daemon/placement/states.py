@@ -153,7 +153,7 @@ PLACES = frozenset({Seen.SETTLED, Seen.ADDED, Seen.REPLACED})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The settings' shares as cells of a region of ``rows`` x ``columns``, and grey levels that a camera's noise does not reach."""
+    """The settings' shares as cells of a region of ``rows`` x ``columns``, and grey levels beyond the camera's noise."""
 
     settings: PlacementSettings
     rows: int

@@ -25,7 +25,7 @@ def test_every_state_knows_motion_and_blindness(state: State) -> None:
 
 
 def test_what_is_owed_ends_only_by_a_clear_tray_or_a_new_view() -> None:
-    """From the counted half only CLEARED, a mark that stays, and a camera that was moved lead back; blindness to the same half."""
+    """From the counted half only CLEARED, a mark that stays and a moved camera lead back; blindness to the same half."""
     for state in OWED:
         left = {seen for seen, after in TABLE[state].items() if after not in OWED}
         assert left <= {Seen.CLEARED, Seen.VIEW_CHANGED, Seen.STAINED}
