@@ -43,6 +43,10 @@ WINDOW_FRAC = 0.1
 SURROUNDINGS_FRAC = 0.35
 """Side of the window from which the light on a thing is taken, as a share of the short side."""
 
+FACTOR_RANGE = (0.5, 1.5)
+"""A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or what was learnt as tray
+has gone; a veil that takes more is told by `Reference.clarity`."""
+
 TEXTURE_VARIANCE = 12.0
 """Grey levels squared; where the tray has less texture, the light's factor is the picture's own and only the offset is fitted."""
 
@@ -116,7 +120,7 @@ class Reference:
         mean = self._blur(grey)
         shared = cv2.subtract(self._blur(cv2.multiply(grey, self.grey)), cv2.multiply(mean, self._mean))
         factor = cv2.divide(cv2.add(shared, TEXTURE_VARIANCE * gain), self._room)
-        factor = np.clip(factor, 0.0, 1.5 * gain)
+        factor = np.clip(factor, FACTOR_RANGE[0] * gain, FACTOR_RANGE[1] * gain)
         left = cv2.absdiff(cv2.subtract(grey, mean), cv2.multiply(factor, self._relief))
         found = np.asarray(cv2.multiply(left, _lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
