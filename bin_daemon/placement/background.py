@@ -44,8 +44,8 @@ SURROUNDINGS_FRAC = 0.35
 """Side of the window from which the light on a thing is taken, as a share of the short side."""
 
 FACTOR_RANGE = (0.5, 1.5)
-"""A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or what was learnt as tray
-has gone; a veil that takes more is told by `Reference.clarity`."""
+"""A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or some tray has gone.
+A veil that takes more is told by `Reference.clarity`."""
 
 TEXTURE_VARIANCE = 12.0
 """Grey levels squared; where the tray has less texture, the light's factor is the picture's own and only the offset is fitted."""
@@ -110,8 +110,8 @@ class Reference:
         self._relief = np.asarray(cv2.subtract(grey, self._mean), np.float32)
         square = cv2.multiply(self._mean, self._mean)
         self._variance = np.asarray(cv2.subtract(self._blur(cv2.multiply(grey, grey)), square), np.float32)
-        self._room = np.asarray(cv2.max(self._variance, 0.0) + TEXTURE_VARIANCE, np.float32)
-        self._divisor = np.asarray(cv2.add(grey, 1.0), np.float32)
+        self._room = np.asarray(np.maximum(self._variance, 0) + np.float32(TEXTURE_VARIANCE), np.float32)
+        self._divisor = np.asarray(grey + np.float32(1), np.float32)
         self._is_clipped = bool(cv2.minMaxLoc(grey)[1] >= CLIPPED_GREY)
 
     def outlines(self, grey: Grey) -> Grey:
@@ -119,19 +119,19 @@ class Reference:
         grey, gain = self._without_bands(grey)
         mean = self._blur(grey)
         shared = cv2.subtract(self._blur(cv2.multiply(grey, self.grey)), cv2.multiply(mean, self._mean))
-        factor = cv2.divide(cv2.add(shared, TEXTURE_VARIANCE * gain), self._room)
+        factor = cv2.divide(shared + np.float32(TEXTURE_VARIANCE * gain), self._room)
         factor = np.clip(factor, FACTOR_RANGE[0] * gain, FACTOR_RANGE[1] * gain)
         left = cv2.absdiff(cv2.subtract(grey, mean), cv2.multiply(factor, self._relief))
-        found = np.asarray(cv2.multiply(left, _lift(gain)), np.float32)
+        found = np.asarray(left * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
         return found
 
-    def in_same_light(self, grey: Grey, things: Image) -> Grey:
+    def in_same_light(self, grey: Grey, things: cv2.typing.MatLike) -> Grey:
         """Signed difference to the reference as it would look in the light around; ``things`` is 1 where light cannot be read."""
         grey, gain = self._without_bands(grey)
         side = odd_cells(SURROUNDINGS_FRAC, grey.shape)
         known = np.asarray(1 - things, np.float32)
-        ratio = cv2.divide(cv2.add(grey, 1.0), self._divisor)
+        ratio = cv2.divide(grey + np.float32(1), self._divisor)
         field = (cv2.blur(ratio * known, (side, side)) + 0.03 * gain) / (cv2.blur(known, (side, side)) + 0.03)
         found = np.asarray((grey - np.asarray(field, np.float32) * self.grey) * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
@@ -164,7 +164,7 @@ class Reference:
 
         A rolling shutter reads rows one after the other, so lamps that pulse with the mains light whole rows alike.
         """
-        ratio = cv2.divide(cv2.add(grey, 1.0), self._divisor)[:, ::SAMPLE_STEP]
+        ratio = cv2.divide(grey + np.float32(1), self._divisor)[:, ::SAMPLE_STEP]
         ratio = np.asarray(ratio)
         middle = ratio.shape[1] // 2
         rows = np.partition(ratio, middle, axis=1)[:, middle]

@@ -117,7 +117,7 @@ def _with_parts(mask: Mask, labels: Labels, number: int, outlines: Image, limits
     return np.asarray(mask | parts[labels], np.bool_)
 
 
-def _from_outside(labels: Labels, number: int, outlined: Image, limits: Limits) -> tuple[Mask, Mask]:
+def _from_outside(labels: Labels, number: int, outlined: cv2.typing.MatLike, limits: Limits) -> tuple[Mask, Mask]:
     """For each label: whether it is an arm, and whether it is a shadow from outside."""
     edge, edge_outlined = _edge(labels), _edge(outlined)
     contact = _cells(edge, number)
