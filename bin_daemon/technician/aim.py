@@ -131,7 +131,7 @@ def _with_roi(file: Path, old: str, roi: Roi) -> str:
             document.add(tomlkit.nl())
         if "placement" not in document:
             document["placement"] = tomlkit.table()
-        document["placement"]["roi"] = list(roi)  # type: ignore[index]  # a table, else TypeError below
+        document["placement"]["roi"] = list(roi)
         text = tomlkit.dumps(document)
         want = tomlkit.parse(old).unwrap()
         want.setdefault("placement", {})["roi"] = list(roi)
