@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 AskPace = Callable[[], Pace]
 """How closely the line wants to look now; the camera's thread asks at each frame."""
 
-HINT_SPREADS = 2.5
-"""A size this many times its usual spread away from the mean is a hint: by chance one frame in eighty."""
+HINT_SPREADS = 2.0
+"""A size this many times its usual spread away from the mean is a hint: by chance one frame in twenty."""
 
 LEARN_FRAMES = 8
 """Sizes seen before a hint is trusted; the idle frames are looked at meanwhile as well."""

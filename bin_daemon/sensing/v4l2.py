@@ -51,11 +51,8 @@ class Capture(Protocol):
     def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
         """Read a property."""
 
-    def grab(self) -> bool:
-        """Wait for the next buffer and take it from the driver; False when none came."""
-
-    def retrieve(self) -> tuple[bool, Image]:
-        """A copy of the buffer that was grabbed last."""
+    def read(self) -> tuple[bool, Image]:
+        """Next buffer."""
 
     def release(self) -> None:
         """Close the device."""
@@ -153,26 +150,24 @@ class V4l2Camera:
             return frame
 
     def _wanted(self, capture: Capture, *, jpeg: bool) -> tuple[float, Image]:
-        """Capture time and buffer of the next fresh frame that the line needs. An idle line's YUYV is not even copied."""
+        """Capture time and buffer of the next fresh frame that the line needs."""
         while True:
-            t_s = self._grab_fresh(capture)
-            doubtful = self._frozen.repeats > 0  # two were alike: whether the camera is frozen must be known soon
-            if jpeg or doubtful or self._gate.opens(t_s):
-                ok, raw = capture.retrieve()
-                if not ok:
-                    raise self._silent(0.0)
-                if not jpeg or doubtful or self._gate.opens(t_s, raw.size):
-                    return t_s, raw
+            t_s, raw = self._fresh(capture)
+            # YUYV needs no decoding: all of its frames cost less than a few JPEGs. And where two frames were alike, whether the
+            # camera is frozen must be known soon.
+            if not jpeg or self._frozen.repeats or self._gate.opens(t_s, raw.size):
+                return t_s, raw
 
-    def _grab_fresh(self, capture: Capture) -> float:
-        """Take buffers from the driver until one is fresh; its capture time."""
+    def _fresh(self, capture: Capture) -> tuple[float, Image]:
+        """Take buffers from the driver until one is fresh; its capture time and content."""
         while True:
             started_s = self._clock()
-            if not capture.grab():
+            ok, raw = capture.read()
+            if not ok:
                 raise self._silent(self._clock() - started_s)
             t_s, age_ms = self._captured(capture)
             if age_ms <= self._settings.max_age_ms:
-                return t_s
+                return t_s, raw
             self.stale += 1
             self._drop(f"the last frame was {age_ms:.0f} ms old")
 

@@ -20,7 +20,18 @@ from typing import Any
 from rich.console import Console
 
 from bin_daemon.service.logs import setup_logs
-from tests.benchmarks import firmware, idle, memory, networks, preprocessing, start, training_step, whole, wire
+from tests.benchmarks import (
+    firmware,
+    idle,
+    idle_pace,
+    memory,
+    networks,
+    preprocessing,
+    start,
+    training_step,
+    whole,
+    wire,
+)
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import machine, show
 from tests.benchmarks.still_life import Pictures, take_pictures
@@ -34,6 +45,8 @@ class Effort:
     items: int
     idle_rounds: int
     idle_frames: int
+    arrivals: int
+    places: int
     starts: int
     judgements: int
     windows: int
@@ -47,6 +60,8 @@ FULL = Effort(
     items=40,
     idle_rounds=15,
     idle_frames=60,
+    arrivals=100,
+    places=4,
     starts=5,
     judgements=15,
     windows=15,
@@ -59,6 +74,8 @@ QUICK = Effort(
     items=1,
     idle_rounds=1,
     idle_frames=5,
+    arrivals=1,
+    places=1,
     starts=1,
     judgements=2,
     windows=1,
@@ -128,6 +145,14 @@ class Rig:
         return self._pictures
 
 
+def _idle(rig: Rig) -> list[Figure]:
+    effort = rig.effort
+    figures, rig.extra["idle_pace"] = idle_pace.measure(
+        max(1, effort.idle_rounds // 2), effort.idle_frames / 15, effort.arrivals, effort.places
+    )
+    return [*idle.measure(rig.pictures, effort.idle_rounds, effort.idle_frames), *figures]
+
+
 def _memory(rig: Rig) -> list[Figure]:
     figures, rig.extra["memory_samples"] = memory.measure(rig.effort.frames, rig.effort.stretches)
     return figures
@@ -136,7 +161,7 @@ def _memory(rig: Rig) -> list[Figure]:
 PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
     "preprocessing": lambda rig: preprocessing.measure(rig.effort.windows * 4),
     "wire": lambda rig: wire.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.items),
-    "idle": lambda rig: idle.measure(rig.pictures, rig.effort.idle_rounds, rig.effort.idle_frames),
+    "idle": _idle,
     "whole": lambda rig: whole.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.windows),
     "networks": lambda rig: networks.measure(
         rig.bundle,

@@ -54,12 +54,10 @@ class FakeCapture:
     stamps: Callable[[float], float] = _monotonic_ms
     now_s: float = 500.0
     reads: int = 0
-    copies: int = 0
     released: bool = False
     asked: dict[int, float] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     last_s: float = 0.0
-    step: object = False
 
     def clock(self) -> float:
         """The fake monotonic clock."""
@@ -83,22 +81,16 @@ class FakeCapture:
             return float(self.stamps(self.last_s))
         return {cv2.CAP_PROP_FRAME_WIDTH: float(WIDTH), cv2.CAP_PROP_FRAME_HEIGHT: float(HEIGHT)}[propId]
 
-    def grab(self) -> bool:
+    def read(self) -> tuple[bool, Image]:
         """The next buffer, again and again the last one when the script is over."""
-        self.step = self.script[min(self.reads, len(self.script) - 1)]
+        step = self.script[min(self.reads, len(self.script) - 1)]
         age_s = self.ages_s[self.reads] if self.reads < len(self.ages_s) else 0.01
         self.reads += 1
         self.now_s += 1 / 15
-        if self.step is False:
+        if step is False:
             self.now_s += self.hang_s
-            return False
+            return False, np.zeros(0, np.uint8)
         self.last_s = self.now_s - age_s
-        return True
-
-    def retrieve(self) -> tuple[bool, Image]:
-        """A copy of it."""
-        self.copies += 1
-        step = self.step
         return True, step if isinstance(step, np.ndarray) else np.frombuffer(bytes(step), np.uint8).reshape(1, -1)  # type: ignore[call-overload]
 
     def release(self) -> None:

@@ -19,6 +19,7 @@ from bin_daemon.sensing.gate import LEARN_FRAMES, Gate, Sizes
 from bin_daemon.sensing.v4l2 import MAX_DROPS, V4l2Camera
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bin_daemon.domain import Image
@@ -39,12 +40,12 @@ class Line:
 
 
 class Stream:
-    """A V4L2 device at 15 frames per second whose buffers `make` gives by number; time is what its grabs take."""
+    """A V4L2 device at 15 frames per second whose buffers `make` gives by number; time is what its reads take."""
 
-    def __init__(self, pixel_format: str, make: object = None) -> None:
+    def __init__(self, pixel_format: str, make: Callable[[int], Image] | None = None) -> None:
         self.fourcc = pixel_format
         self.now_s = 100.0
-        self.grabs = self.copies = 0
+        self.reads = 0
         self.age_s = 0.01
         self.make = make or self.still
 
@@ -77,16 +78,11 @@ class Stream:
             cv2.CAP_PROP_FRAME_HEIGHT: float(HEIGHT),
         }[propId]
 
-    def grab(self) -> bool:
+    def read(self) -> tuple[bool, Image]:
         """One frame period passes."""
-        self.grabs += 1
+        self.reads += 1
         self.now_s += 1 / FPS
-        return True
-
-    def retrieve(self) -> tuple[bool, Image]:
-        """The buffer that was grabbed last."""
-        self.copies += 1
-        return True, self.make(self.grabs)  # type: ignore[operator]
+        return True, self.make(self.reads)
 
     def release(self) -> None:
         """Nothing to close."""
@@ -108,30 +104,34 @@ def gate(line: Line, **settings: object) -> Gate:
     return Gate(CameraSettings.model_validate({"fps": FPS, **settings}), line)
 
 
-@pytest.mark.parametrize("pixel_format", ["MJPG", "YUYV"])
-def test_an_idle_camera_streams_on_and_decodes_five_a_second(pixel_format: str) -> None:
+def test_an_idle_camera_streams_on_and_decodes_five_a_second() -> None:
     """Ten idle seconds: the device is drained at its own rate, five frames a second are handed on, and each is the newest."""
-    stream = Stream(pixel_format)
+    stream = Stream("MJPG")
     with camera(stream, Line(), idle_fps=5).open() as read:
         frames = []
         while stream.now_s < 110.0:
             frames.append(read())
             assert stream.now_s - frames[-1].t_s <= stream.age_s + 1e-9
-    assert stream.grabs == pytest.approx(150, abs=2)
-    assert len(frames) == pytest.approx(50, abs=4 if pixel_format == "MJPG" else 1)  # some sizes are unusual by chance
-    if pixel_format == "YUYV":  # megabytes that nobody looks at are not copied
-        assert stream.copies == len(frames)
+    assert stream.reads == pytest.approx(150, abs=2)
+    assert 49 <= len(frames) <= 62  # some sizes are unusual by chance
+
+
+def test_yuyv_is_looked_at_whole() -> None:
+    """It needs no decoding: an idle line sees all of it."""
+    stream = Stream("YUYV")
+    with camera(stream, Line(), idle_fps=1).open() as read:
+        assert [read().seq for _ in range(5)] == list(range(stream.reads))
 
 
 def test_waking_takes_one_frame_and_gives_a_fresh_one() -> None:
     """Alert in the middle of an idle pause: the very next frame of the device is handed on, and every one after it."""
-    stream, line = Stream("YUYV"), Line()
+    stream, line = Stream("MJPG"), Line()
     with camera(stream, line, idle_fps=1).open() as read:
         read()
-        before = stream.grabs
+        before = stream.reads
         line.pace = Pace.ALERT
         frames = [read() for _ in range(5)]
-    assert stream.grabs - before == 5
+    assert stream.reads - before == 5
     assert frames[0].t_s == pytest.approx(stream.now_s - 4 / FPS - stream.age_s)
 
 
@@ -147,9 +147,9 @@ def test_a_hand_is_handed_on_before_its_turn() -> None:
 
     stream = Stream("MJPG", make)
     with camera(stream, Line(), idle_fps=1).open() as read:
-        while stream.grabs < 40:
+        while stream.reads < 40:
             last = read()
-    assert stream.grabs == 40
+    assert stream.reads == 40
     assert last.t_s == pytest.approx(stream.now_s - stream.age_s)
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_idle_frame_is_replaced_by_the_next_one() -> None:
     stream = Stream("MJPG", lambda _: np.zeros(500, np.uint8))
     with camera(stream, Line(), idle_fps=1).open() as read, pytest.raises(DeviceError, match="unusable frames"):
         read()
-    assert stream.grabs == MAX_DROPS
+    assert stream.reads == MAX_DROPS
 
 
 def test_stale_idle_frames_fail_as_soon_as_alert_ones() -> None:
@@ -168,7 +168,7 @@ def test_stale_idle_frames_fail_as_soon_as_alert_ones() -> None:
     found = camera(stream, Line(), idle_fps=1)
     with found.open() as read, pytest.raises(DeviceError, match="3000 ms old"):
         read()
-    assert (stream.grabs, found.stale) == (MAX_DROPS, MAX_DROPS)
+    assert (stream.reads, found.stale) == (MAX_DROPS, MAX_DROPS)
 
 
 @pytest.mark.parametrize("pixel_format", ["MJPG", "YUYV"])
@@ -179,7 +179,7 @@ def test_a_frozen_camera_is_found_out_two_idle_frames_later_at_most(pixel_format
     stream.make = lambda n: stuck if n > 30 else stream.still(n)
     with camera(stream, Line(), idle_fps=1).open() as read, pytest.raises(DeviceError, match="frozen"):
         [read() for _ in range(100)]
-    seconds = (stream.grabs - 30) / FPS
+    seconds = (stream.reads - 30) / FPS
     assert seconds <= 30 / FPS + 2  # one idle frame to see it, one more to see it again
 
 
@@ -203,10 +203,10 @@ def test_jitter_does_not_cost_a_period() -> None:
 
 
 def test_sizes_learn_an_empty_tray_and_give_few_false_hints() -> None:
-    """Noise of a thousandth of the size: at most three hints in a hundred; a step of half a per cent is one at once."""
+    """Noise of a thousandth of the size: about one hint in twenty; a step of half a per cent is one at once."""
     sizes, rng = Sizes(), np.random.default_rng(3)
     false = sum(sizes.is_unusual(int(160_000 + rng.normal(0, 160))) for _ in range(3000))
-    assert false <= 90
+    assert 60 <= false <= 210
     assert sizes.is_unusual(160_800)
 
 
