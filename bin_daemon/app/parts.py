@@ -50,7 +50,7 @@ def make_parts(settings: Settings) -> Parts:
     boot_id = uuid.uuid4().hex
     lids = make_lids(settings.controller, settings.lids, settings.calibration)
     slot = Slot()
-    camera = _camera(settings.camera, slot)
+    camera = make_camera(settings.camera, slot)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
     classifier = open_as_configured(bundle, settings.model, settings.service.state_dir, _ask_for_patience)
     return Parts(
@@ -72,7 +72,8 @@ def _ask_for_patience(longest_s: float) -> None:
     systemd.notify("STATUS=preparing the model for its engine, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
 
 
-def _camera(settings: CameraSettings, slot: Slot) -> Camera:
+def make_camera(settings: CameraSettings, slot: Slot) -> Camera:
+    """The camera of these settings; it looks as closely as ``slot.pace`` says. Raises ConfigError."""
     if settings.source.startswith("sim:"):
         from bin_daemon.sim.camera import SimCamera  # the simulator's pictures are not for every start
 

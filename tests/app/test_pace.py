@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from bin_daemon.app.parts import make_camera
 from bin_daemon.app.watchfulness import QUIET, Watchfulness
+from bin_daemon.config import CameraSettings
 from bin_daemon.placement.states import State
-from bin_daemon.sensing import Pace
+from bin_daemon.sensing import Pace, Slot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def paces(*states: tuple[State, float]) -> list[Pace]:
@@ -38,3 +45,42 @@ def test_quiet_states_that_alternate_are_not_quiet() -> None:
     """A tray that is now seen and now not keeps the line awake."""
     states = [(State.BLIND if n % 2 else State.EMPTY, float(n)) for n in range(20)]
     assert set(paces(*states)) == {Pace.ALERT}
+
+
+CAMERA = """
+from contextlib import nullcontext
+from itertools import count
+
+import numpy as np
+
+from bin_daemon.domain import Frame
+
+class Camera:
+    def __init__(self, settings):
+        self.number = count()
+
+    def open(self):
+        return nullcontext(self.read)
+
+    def read(self):
+        n = next(self.number)
+        grey8 = np.random.default_rng(n).integers(0, 255, (8, 8), dtype=np.uint8)
+        return Frame(n, n / 15, 64, 64, grey8, lambda: grey8)
+"""
+
+
+def test_the_slot_hands_the_pace_to_the_camera_that_was_built_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle and alert reach a running camera through the slot alone: nothing is opened again."""
+    (tmp_path / "paced_cams").mkdir()
+    (tmp_path / "paced_cams" / "__init__.py").write_text("")
+    (tmp_path / "paced_cams" / "own.py").write_text(CAMERA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    slot = Slot()
+    with make_camera(CameraSettings(source="paced_cams.own:Camera", idle_fps=5), slot).open() as read:
+        assert [read().seq for _ in range(3)] == [0, 1, 2]
+        slot.pace = Pace.IDLE
+        assert [read().seq for _ in range(3)] == [5, 8, 11]
+        slot.pace = Pace.ALERT
+        assert [read().seq for _ in range(3)] == [12, 13, 14]
