@@ -13,8 +13,10 @@ APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Time
 SYSTEM_DEMO := mosquitto libgl1 libglib2.0-0
 # avr-gcc and its library: the controller's image.
 SYSTEM_FIRMWARE := make gcc-avr avr-libc binutils-avr
-# systemd: systemd-analyze and systemd-sysusers check the units. gcc, simavr: the controller's two other bodies. clang: the fuzzers.
-SYSTEM_TEST := $(SYSTEM_DEMO) $(SYSTEM_FIRMWARE) systemd gcc libc6-dev libsimavr-dev libelf-dev avrdude clang libclang-rt-dev
+# systemd: systemd-analyze and systemd-sysusers check the units. gcc, simavr: the controller's two other bodies. clang: the
+# fuzzers. arduino-core-avr: the real bootloader, for flashing.
+SYSTEM_TEST := $(SYSTEM_DEMO) $(SYSTEM_FIRMWARE) systemd gcc libc6-dev libsimavr-dev libelf-dev \
+               avrdude arduino-core-avr clang libclang-rt-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench firmware lock clean system-demo system-test system-firmware

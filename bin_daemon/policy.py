@@ -77,7 +77,7 @@ _Refusal = tuple[Reason, str]
 def full_cost(settings: PolicySettings) -> dict[Category, dict[Category, float]]:
     """cost[TRUE][SORTED] for all pairs: the site's own price, else the built-in one; to be right costs nothing."""
     return {
-        true: {to: 0.0 if to is true else settings.cost.get(true, {}).get(to, row.get(to, 0.0)) for to in Category}
+        true: {to: 0.0 if to is true else settings.cost.get(true, {}).get(to, row[to]) for to in Category}
         for true, row in DEFAULT_COST.items()
     }
 
@@ -230,7 +230,7 @@ def action_id(request_id: str) -> int:
     try:
         number = uuid.UUID(request_id).int
     except ValueError:
-        number = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[-4:], "big")
+        number = int.from_bytes(hashlib.sha256(request_id.encode()).digest(), "big")
     return (number & 0xFFFFFFFF) or 1
 
 

@@ -55,7 +55,7 @@ class Lid:
     """Where the present motion goes."""
     pulse_us: int | None = None
     last_us: int | None = None
-    """The last pulse sent since the reset: where the lid stands, as far as anybody knows."""
+    """The last pulse sent since the reset, from which a jog, or the homing right after one, goes on."""
     action_id: int = 0
     hold_ms: int = 0
     start_within_ms: int = 0
@@ -129,12 +129,17 @@ class LidCore:
         wait_ms = self._opens_left(now_ms)
         if wait_ms > patience_ms:
             return Code.RATE_LIMIT, wait_ms
-        if lid.phase not in (LidPhase.CLOSED, LidPhase.WAITING):
+        if lid.phase not in (LidPhase.CLOSED, LidPhase.WAITING) or self._lifted(lid):
             return Code.BUSY, lim.REST_MS
         wait_ms = self._rest_left(lid, now_ms)
         if wait_ms > patience_ms:
             return Code.BUSY, wait_ms
         return Code.OK_ACCEPTED, 0
+
+    def _lifted(self, lid: Lid) -> bool:
+        """Somebody holds a shut lid up: its first pulse, that of the shut lid, would throw it down on that hand."""
+        limits = self.hal.limits(lid.number)
+        return limits is not None and limits != Limits.CLOSED
 
     def _supply_ok(self) -> bool:
         if not self.caps & Caps.SUPPLY_SENSE:
@@ -245,7 +250,7 @@ class LidCore:
                 lid.reversals = 0
                 self._enter(lid, LidPhase.HALTED, now_ms)
             lid.stay = lid.phase is LidPhase.HALTED
-            lid.close_due = False
+            lid.close_due = lid.phase is LidPhase.UNKNOWN  # no stop has halted it: it is homed as ever
         return Code.OK_ACCEPTED, 0
 
     def start_calibration(self, now_ms: int) -> Verdict:
@@ -280,6 +285,7 @@ class LidCore:
             self._enter(lid, LidPhase.JOGGING, now_ms)
             lid.stepped_ms = now_ms
             lid.over = False
+            lid.stay = False
             lid.action_id = 0
         lid.jog_us = pulse_us
         if lid.pulse_us is None:
@@ -386,14 +392,20 @@ class LidCore:
         lid.stepped_ms = now_ms
         from_us = lid.pulse_us
         if from_us is None:
-            # A shut lid starts shut. After a reset the place of any other is unknown: a jump toward open pinches nobody.
-            unknown_us = cal.closed_us if phase is LidPhase.OPENING else cal.open_us
-            from_us = unknown_us if lid.last_us is None else lid.last_us
+            from_us = self._first_us(lid, phase, now_ms)
             self._pulse(lid, from_us)
-        # The longer way is that of a lid jogged beyond its ends.
+        # The longer way is that of a lid jogged beyond its ends, or calibrated anew while it stood open.
         way_us = max(abs(cal.open_us - cal.closed_us), abs(from_us - self._target(lid)))
         lid.travel_ms = (way_us // cal.speed_us_per_20ms + 1) * lim.STEP_MS + lim.TRAVEL_SLACK_MS
         self._enter(lid, phase, now_ms)
+
+    def _first_us(self, lid: Lid, phase: LidPhase, now_ms: int) -> int:
+        """Where a lid without signal starts."""
+        if phase is LidPhase.HOMING and lid.last_us is not None and since(now_ms, lid.since_ms) <= lim.JOGGED_MS:
+            return lid.last_us  # its jog ended a moment ago
+        if phase is LidPhase.OPENING or self.hal.limits(lid.number) == Limits.CLOSED:
+            return lid.cal.closed_us
+        return lid.cal.open_us  # it may have been lifted by hand: a jump toward open pinches nobody
 
     # ---- one motion -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ OPENS_WINDOW_MS = 60_000
 HOLD_MIN_MS = 1000
 """Not below REST_MS: the lid could not shut sooner anyway."""
 HOLD_MAX_MS = 10_000
+JOGGED_MS = REST_MS + STAGGER_MS
+"""This long after its jog a lid is still taken to stand where its last pulse left it."""
 REVERSED_HOLD_MS = 2000
 """A lid that backed away waits this long before it tries to shut again."""
 HALTED_HOLD_MS = 2000

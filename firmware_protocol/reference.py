@@ -144,7 +144,8 @@ class ReferenceController:
         self._now_ms = now_ms % lim.TICKS
         self._watch_host()  # bytes that lay in a buffer for long must not pass for a living host
         for body in self._decoder.feed(data):
-            self._take(body)
+            if self._restart is None:  # nothing begins that a restart would leave half done
+                self._take(body)
 
     def tick(self, now_ms: int) -> None:
         """Move lids, watch them and the host, repeat events, send telemetry."""

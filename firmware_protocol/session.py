@@ -224,7 +224,8 @@ class HostSession:
         self._say_hello(now_s)
 
     def send(self, command: Command, now_s: float) -> int:
-        """Queue one command and return its ticket (1..); its end comes as exactly one `Answered` or `Unanswered`.
+        """Queue one command and return its ticket (1..); its end comes as exactly one `Answered` or `Unanswered`
+        (none after `withdraw`).
 
         STOP and STOP_LATCH go before all that waits. Raises SessionError when no session is open or the queue is full.
         """
@@ -242,6 +243,17 @@ class HostSession:
             self._queue.append(waiting)
         self._send_next(now_s)
         return waiting.ticket
+
+    def withdraw(self, ticket: int) -> bool:
+        """Take back a command that still waits for its turn: True, and it is never sent and ends in no event.
+
+        False: it was sent (and may be repeated), has ended, or was never given.
+        """
+        for waiting in self._queue:
+            if waiting.ticket == ticket:
+                self._queue.remove(waiting)
+                return True
+        return False
 
     def receive(self, data: bytes, now_s: float) -> list[SessionEvent]:
         """Take bytes as they came from the port, in any portions."""

@@ -22,6 +22,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--all-bodies", action="store_true", help="run also the long tests of the emulated board")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing moves unless somebody said so."""
+    if config.getoption("--port") and not config.getoption("--lids-may-move"):
+        raise pytest.UsageError(
+            "--port opens and shuts the lids of that board at any time. Keep hands and things away from them, "
+            "then add --lids-may-move"
+        )
+    if config.getoption("--port") and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--port: one board is one process, leave out -n")
+
+
 @pytest.fixture(scope="session")
 def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Path]], Path]:
     """Builds something once a session, also when several processes share one; what cannot be built fails each test alike."""

@@ -13,7 +13,7 @@ import structlog
 
 from bin_daemon.app.commands import Commands
 from bin_daemon.app.drift import DriftWatch
-from bin_daemon.app.faults import device_faults, lid_faults, sight_faults
+from bin_daemon.app.faults import ShutWatch, calibration_faults, device_faults, lid_faults, sight_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
@@ -24,13 +24,12 @@ from bin_daemon.errors import EndOfFrames
 from bin_daemon.events import LocalCommands, Publisher
 from bin_daemon.events.client import Client
 from bin_daemon.lamp import Lamp
+from bin_daemon.lids.serial_lids import INDICATOR
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
 
-INDICATOR = "indicator"
-"""Capability of a controller with lamp and buzzer."""
 FRAME_WAIT_S = 0.25
 """The main loop turns at least four times a second, with or without a camera: reports and commands must not wait for frames."""
 SILENT_SLACK_S = 1.0
@@ -73,6 +72,7 @@ class App:
             restart=self.stop,
         )
         self._clock = clock
+        self._shut_watch = ShutWatch(self.settings)
         self._stop = threading.Event()
         self._log = structlog.get_logger()
         self._workers = [Worker("camera", self._watch), Worker("lids", parts.lids.session)]
@@ -154,12 +154,15 @@ class App:
             self.parts.journal.recover(hello.last_action_id)
 
     def _update_faults(self) -> None:
-        detector = self.parts.detector
+        detector, lids, now_s = self.parts.detector, self.parts.lids, self._clock()
+        details = lids.details
         found = [
-            *device_faults((x.status for x in self._workers), self._clock(), self._camera_silent_s),
+            *device_faults((x.status for x in self._workers), now_s, self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
             *self._drift.faults(),
-            *lid_faults(self.parts.lids.state, self.settings.policy.full_frac),
+            *lid_faults(lids.state, self.settings.policy.full_frac),
+            *self._shut_watch.update(lids.state, details, now_s),
+            *calibration_faults(details),
         ]
         self.telling.update_faults(found)
 

@@ -88,7 +88,9 @@ class Commands:
         lids = self._parts.lids
         known = lids.state.lids
         wanted = [args.lid] if args.lid else list(known)
-        if not lids.state.connected:
+        if self._pipeline.mode is Mode.MAINTENANCE and not pending.command.local:
+            pending.refuse("maintenance", "Hands may be inside: only the bin's own control socket may move a lid.")
+        elif not lids.state.connected:
             pending.refuse(
                 "not_connected", "The lid controller does not answer; without a host it shuts its lids by itself."
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from bin_daemon.config import Settings
 from bin_daemon.domain import Fault, LidPosition, LidsState, Sight
+from bin_daemon.lids.calibration import Source
+from bin_daemon.lids.detail import LidDetail
 from bin_daemon.service import WorkerStatus
 
 CAMERA_LOST = "camera_lost"
@@ -40,6 +43,10 @@ _CONDITIONS = {
         "Check where the camera looks; set placement.roi to the tray again.",
     ),
 }
+LIFTED_S = 3.0
+"""A lid that is bumped swings back by itself."""
+NOT_SHUT_S = 30.0
+"""On top of its hold: both travels, and three reversals of 2 s each, take less."""
 
 
 def device_faults(workers: Iterable[WorkerStatus], now_s: float, camera_silent_s: float) -> Iterator[Fault]:
@@ -93,3 +100,74 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
             yield Fault(
                 f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it."
             )
+
+
+def calibration_faults(details: Mapping[int, LidDetail]) -> Iterator[Fault]:
+    """Where controller and config do not agree on a lid's ends, and nobody but a person can say which is right."""
+    texts: dict[str, str] = {
+        Source.DIFFERS: "has other values in the controller than in the config: calibrated elsewhere, or the controller's "
+        "memory was damaged; the controller's count",
+        Source.FAILED: "could not be given the config's values: the controller does not keep them",
+    }
+    for lid, detail in details.items():
+        if text := texts.get(detail.calibration):
+            yield Fault(
+                f"lid_{lid}_calibration",
+                "warning",
+                f"Lid {lid} {text}.",
+                f"Stop the service, then run: bin-daemon lid calibrate {lid}",
+            )
+
+
+class ShutWatch:
+    """Lids that should be shut and are not: the controller or the policy then refuses every item, and nobody else says why.
+
+    Pure: told state and time. Without a controller nothing is known, and all waiting begins anew.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        hold_ms = {x.lid: x.hold_ms or settings.policy.hold_ms for x in settings.lids}
+        self._longest_s = {lid: NOT_SHUT_S + ms / 1000 for lid, ms in hold_ms.items()}
+        self._lifted_t_s: dict[int, float] = {}
+        self._not_shut_t_s: dict[int, float] = {}
+
+    def update(self, lids: LidsState, details: Mapping[int, LidDetail], now_s: float) -> Iterator[Fault]:
+        """What has lasted too long by now; it is gone by itself once the lid is shut."""
+        shown = lids.lids.values() if lids.connected else ()
+        lifted = {x.lid for x in shown if x.position is LidPosition.CLOSED and _off_its_switch(details.get(x.lid))}
+        not_shut = {x.lid for x in shown if x.position not in {LidPosition.CLOSED, LidPosition.FAULT}}
+        self._lifted_t_s = {x: self._lifted_t_s.get(x, now_s) for x in lifted}
+        self._not_shut_t_s = {x: self._not_shut_t_s.get(x, now_s) for x in not_shut}
+        for lid, since_s in self._lifted_t_s.items():
+            if now_s - since_s >= LIFTED_S:
+                yield _lifted(lid, details[lid].switches)
+        for lid, since_s in self._not_shut_t_s.items():
+            longest_s = self._longest_s.get(lid, NOT_SHUT_S)
+            if now_s - since_s > longest_s:
+                yield _not_shut(lid, longest_s, stopped=lids.stopped)
+
+
+def _off_its_switch(detail: LidDetail | None) -> bool:
+    """The controller calls it closed, its switches do not: the same report holds both, and by it every OPEN is refused."""
+    return detail is not None and detail.phase == "closed" and detail.switches not in {None, "shut"}
+
+
+def _lifted(lid: int, switches: str | None) -> Fault:
+    seen = "both its switches are pressed" if switches == "both" else "it is not on its closed switch"
+    return Fault(
+        f"lid_{lid}_lifted",
+        "error",
+        f"Lid {lid} was shut, but {seen}: the controller refuses to open it (BUSY).",
+        f"Take away what lifts lid {lid} and lay it down on its switch; if bin-daemon lid list does not say 'shut' then, "
+        "check the switches and their cable.",
+    )
+
+
+def _not_shut(lid: int, longest_s: float, *, stopped: bool) -> Fault:
+    clear = "clear the stop when all is safe: bin-daemon lid clear; then run: " if stopped else "then run: "
+    return Fault(
+        f"lid_{lid}_not_shut",
+        "error",
+        f"Lid {lid} has not been shut for more than {longest_s:g} s: the bin refuses all items.",
+        f"See bin-daemon lid list; look for what holds lid {lid}, {clear}bin-daemon lid close {lid}",
+    )

@@ -32,6 +32,7 @@ def lid_queries(settings: Settings, lids: LidController) -> dict[str, Callable[[
         }
 
     def stop() -> dict[str, Any]:
-        return {"stopped": lids.stop(latch=True), "connected": lids.state.connected}
+        accepted, state = lids.stop(latch=True), lids.state
+        return {"stopped": accepted, "connected": state.connected, "unconfirmed": "unconfirmed" in state.capabilities}
 
     return {"lids": tell, "lid.stop": stop}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from bin_daemon.cli.print_json import print_json
 
 if TYPE_CHECKING:
     from bin_daemon.config import Settings
-    from bin_daemon.technician.firmware import Flasher, Plan
+    from bin_daemon.technician.firmware import Flasher
     from bin_daemon.technician.firmware_image import Image
     from bin_daemon.technician.firmware_store import FirmwareStore, Kept
 
@@ -75,8 +75,8 @@ def info(
         print_json(
             {
                 "port": url,
-                "controller": _controller_dict(controller),
-                "image": _image_dict(image),
+                "controller": show.controller_dict(controller),
+                "image": show.image_dict(image),
                 "kept": kept,
                 "compared": words,
             }
@@ -121,10 +121,11 @@ def verify(image_file: OptionalImage = None, *, port: Port = None, config: Confi
     """
     from bin_daemon.config import load_settings
     from bin_daemon.technician.firmware_image import read_image
+    from bin_daemon.technician.firmware_store import FirmwareStore
 
     settings = load_settings(config)
+    image = read_image(image_file) if image_file else _last_image(FirmwareStore(settings.service.state_dir))
     with _flasher(settings, port, yes=True, hands_away=False) as flasher:
-        image = read_image(image_file) if image_file else _last_flashed(flasher.store)
         if not flasher.verify(image):
             print("the controller's flash DIFFERS from this image")
             raise typer.Exit(1)
@@ -142,8 +143,11 @@ def rollback(
 ) -> None:
     """Put back what was on the controller before the last flash. Doing it again returns to the newer one."""
     from bin_daemon.config import load_settings
+    from bin_daemon.technician.firmware import previous_image
+    from bin_daemon.technician.firmware_store import FirmwareStore
 
     settings = load_settings(config)
+    previous_image(FirmwareStore(settings.service.state_dir))  # or say so, before the port is opened
     with _flasher(settings, port, yes=yes, hands_away=hands_away) as flasher:
         _roll_back(flasher, recover=recover)
 
@@ -180,6 +184,7 @@ def _flash(flasher: Flasher, image: Image, name: str, *, force: bool, recover: b
 
 @contextmanager
 def _flasher(settings: Settings, port: str | None, *, yes: bool, hands_away: bool) -> Iterator[Flasher]:
+    from bin_daemon.cli.firmware_person import Technician
     from bin_daemon.errors import ConfigError
     from bin_daemon.technician.avrdude import Avrdude
     from bin_daemon.technician.firmware import Flasher
@@ -192,55 +197,10 @@ def _flasher(settings: Settings, port: str | None, *, yes: bool, hands_away: boo
             f"{url}: only a controller on a serial port can be flashed",
             hint="give its device: --port /dev/serial/by-id/...",
         )
-    person = _Technician(yes=yes, hands_away=hands_away)
+    person = Technician(yes=yes, hands_away=hands_away)
     with opened_link(url, settings.controller.baud) as link:
-        yield Flasher(link, Avrdude(url, person.progress), FirmwareStore(settings.service.state_dir), person)
-
-
-class _Technician:
-    """Answers, and is told, in a terminal."""
-
-    def __init__(self, *, yes: bool, hands_away: bool) -> None:
-        self._yes, self._hands_away = yes, hands_away
-        self._shown = ""
-
-    def say(self, text: str) -> None:
-        """See `Person`."""
-        self._end_bar()
-        print(text, flush=True)
-
-    def progress(self, word: str, done: float) -> None:
-        """On one line of a terminal; a log gets no bars."""
-        import sys
-
-        if sys.stderr.isatty():
-            self._shown = f"\r  {word} {done:4.0%}"
-            print(self._shown, end="", file=sys.stderr, flush=True)
-
-    def agrees(self, plan: Plan) -> bool:
-        """See `Person`."""
-        from bin_daemon.cli import firmware_show as show
-
-        show.show_facts("controller firmware", show.plan_rows(plan))
-        print(WHAT_HAPPENS)
-        if plan.controller is None and not (self._hands_away or typer.confirm(HANDS)):
-            return False
-        return self._yes or typer.confirm("Flash now?")
-
-    def _end_bar(self) -> None:
-        import sys
-
-        if self._shown:
-            print(file=sys.stderr)
-            self._shown = ""
-
-
-WHAT_HAPPENS = """What happens now takes about a minute:
-  the controller restarts several times; meanwhile its lids get no signal and the bin takes nothing
-  what is on it now is read and kept, then the image is written, read back and compared
-  the calibration of the lids stays
-Keep hands off the lids, leave cable and supply alone."""
-HANDS = "Its lids cannot be asked whether they are shut. Are all hands, and all people, away from the lids?"
+        avrdude = Avrdude(url, person.progress, lock=link.port.fileno())
+        yield Flasher(link, avrdude, FirmwareStore(settings.service.state_dir), person)
 
 
 def _port(settings: Settings, port: str | None) -> str:
@@ -256,34 +216,14 @@ def _port(settings: Settings, port: str | None) -> str:
     return port or settings.controller.port
 
 
-def _last_flashed(store: FirmwareStore) -> Image:
+def _last_image(store: FirmwareStore) -> Image:
+    """Of the last flashing, also of one that was cut off: avrdude may have finished it."""
     from bin_daemon.errors import ConfigError
 
-    flashed: Kept | None = store.manifest().flashed
-    if flashed is None:
+    manifest = store.manifest()
+    last: Kept | None = manifest.unfinished or manifest.flashed
+    if last is None:
         raise ConfigError(
             f"{store.folder}: nothing was flashed from here", hint="name the image: bin-daemon firmware verify IMAGE"
         )
-    return store.image(flashed)
-
-
-def _controller_dict(controller: Any) -> dict[str, Any]:
-    from bin_daemon.cli import firmware_show as show
-
-    ack = controller.ack
-    return show.identity_dict(controller.identity) | {
-        "uid": controller.uid,
-        "lids": ack.lids,
-        "capabilities": [x.replace(" ", "_") for x in show.capabilities(ack.caps)],
-        "reset_cause": show.reset_words(ack.reset_cause),
-        "last_action_id": ack.last_action_id,
-    }
-
-
-def _image_dict(image: Image | None) -> dict[str, Any] | None:
-    from bin_daemon.cli import firmware_show as show
-
-    if image is None:
-        return None
-    identity = show.identity_dict(image.identity) if image.identity else {}
-    return {**identity, "size_bytes": len(image.data), "sha256": image.sha256}
+    return store.image(last)

@@ -66,7 +66,11 @@ def store_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "rollback to", manifest.previous.words
     if manifest.unfinished:
         unfinished = manifest.unfinished
-        yield "unfinished", f"flashing {unfinished.words} at {unfinished.at:%Y-%m-%d %H:%M} UTC did not end well"
+        at = f"{unfinished.at:%Y-%m-%d %H:%M} UTC"
+        yield (
+            "unfinished",
+            f"flashing {unfinished.words} at {at} did not end well: bin-daemon firmware verify looks what is there",
+        )
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -129,3 +133,23 @@ def identity_dict(identity: Identity) -> dict[str, Any]:
         "board": board_name(identity.board),
         "protocol": "{}.{}".format(*identity.protocol) if identity.protocol else None,
     }
+
+
+def controller_dict(controller: Controller) -> dict[str, Any]:
+    """For scripts."""
+    ack = controller.ack
+    return identity_dict(controller.identity) | {
+        "uid": controller.uid,
+        "lids": ack.lids,
+        "capabilities": [x.replace(" ", "_") for x in capabilities(ack.caps)],
+        "reset_cause": reset_words(ack.reset_cause),
+        "last_action_id": ack.last_action_id,
+    }
+
+
+def image_dict(image: Image | None) -> dict[str, Any] | None:
+    """For scripts; None without an image."""
+    if image is None:
+        return None
+    identity = identity_dict(image.identity) if image.identity else {}
+    return {**identity, "size_bytes": len(image.data), "sha256": image.sha256}

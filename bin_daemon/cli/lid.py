@@ -96,6 +96,8 @@ def stop(config: ConfigFile = None, as_json: Json = False) -> None:
         )
     if not as_json:
         print("All lids are stopped. Nothing moves until: bin-daemon lid clear")
+        if data.get("unconfirmed"):
+            print(MAESTRO_STOP)
 
 
 @lid_app.command()
@@ -124,6 +126,10 @@ def _ask(config: Any, name: str, args: dict[str, Any] | None = None) -> dict[str
     raise RefusedError(message, hint=HINTS.get(code, ""))
 
 
+MAESTRO_STOP = (
+    "This controller is a Maestro: when the daemon ends or the line fails, it sends all lids home, whatever is stopped.\n"
+    "Before hands go in: cut the servos' power."
+)
 HINTS = {
     "unknown_command": "The running daemon is older than this command: sudo systemctl restart bin-daemon",
     "stopped": "When all is safe: bin-daemon lid clear",

@@ -69,12 +69,12 @@ def _check(loaded: Loaded, port: str | None) -> None:
 
 @contextmanager
 def _ends_in_good_order() -> Iterator[None]:
-    """SIGTERM and a terminal that hangs up end the program as Ctrl-C does: with the lid shut."""
+    """SIGTERM, Ctrl-Z and a terminal that hangs up end the program as Ctrl-C does: with the lid shut."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)}
     try:
         yield
     finally:

@@ -41,6 +41,7 @@ HELP = """\
 [bold]\\[ ][/]  slower, faster    [bold]- +[/]  jam limit
 [bold]s[/]  STORE               [bold]x[/]  clear stop or fault     [bold]q[/]  quit"""
 BY_ITSELF = (" ", "t", "a")
+"""Keys after which the lid moves for a while."""
 GO = "Hands off the lid: it may jerk. Press SPACE to begin, q to quit."
 
 
@@ -85,6 +86,8 @@ class Screen:
                     if key == "q":
                         return
                     self._press(desk, key)
+                    if key.lower() in BY_ITSELF:
+                        break  # what was typed meanwhile was meant for another moment
 
     def _pause(self) -> list[str]:
         """Let a moment pass; the keys of that moment."""
@@ -98,11 +101,13 @@ class Screen:
     def _press(self, desk: Desk, key: str) -> None:
         self._busy = key.lower() in BY_ITSELF
         try:
-            self.say(self._act(desk, key))
+            told = self._act(desk, key)
         except DeviceError as error:
-            self.say(f"{_sentence(error)} {error.hint}".strip())
-        finally:
-            self._busy = False
+            told = f"{_sentence(error)} {error.hint}".strip()
+        if self._busy:
+            self._keys.read()  # dropped before the answer is shown, for what comes after it counts
+        self._busy = False
+        self.say(told)
 
     def _act(self, desk: Desk, key: str) -> str:
         if key in STEPS_US:

@@ -7,8 +7,8 @@ The controller works by what is in its own memory. The file records the board on
 - the file's values come from another board, or the board has the firmware's default values: the board was swapped or its memory
   lost. The file's values are stored in it and logged with what was there before;
 - the file names no board (written by hand): likewise, a person has decided;
-- the same board with other values: it was calibrated after the file was written, perhaps from another computer. The board's
-  values stay, and a warning names both;
+- the same board with other values: it was calibrated from elsewhere since, or its newer record was damaged and an older one is in
+  force; from here the two look alike. The board's values stay, and a warning names both;
 - values measured on a simulator are never stored in a real board.
 
 One question at a time, only while every lid is shut or given up, so that nothing waits for it: an OPEN goes first.
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bin_daemon.lids.snapshot import ControllerInfo
     from firmware_protocol.messages import Command
 
+VALUES = ("open_us", "closed_us", "speed_us_per_20ms", "jam_ma")
+"""What a calibration consists of, by the names of wire and config."""
 AT_REST = (LidPosition.CLOSED, LidPosition.FAULT)
 """A lid in fault may be there because its board has the wrong ends: the right ones must reach it."""
 TRIES_MAX = 3
@@ -77,16 +79,19 @@ def judge(wanted: CalibrationSettings, device: Calibration, uid: str) -> tuple[V
         return Verdict.STORE, "the board has the firmware's default values"
     if wanted.uid != uid:
         return Verdict.STORE, f"the config's values were measured on board {wanted.uid}, this is another"
-    return Verdict.WARN, "this board was calibrated after the file was written"
+    return Verdict.WARN, (
+        "the controller holds other values than the file: calibrated elsewhere, or its memory was damaged; "
+        f"`bin-daemon lid calibrate {device.lid + 1}` settles it"
+    )
 
 
 def _same(wanted: CalibrationSettings, device: Calibration) -> bool:
-    return _values(wanted) == _values(device)
+    return values_of(wanted) == values_of(device)
 
 
-def _values(cal: CalibrationSettings | Calibration) -> dict[str, int]:
-    names = ("open_us", "closed_us", "speed_us_per_20ms", "jam_ma")
-    return {name: getattr(cal, name) for name in names}
+def values_of(cal: CalibrationSettings | Calibration) -> dict[str, int]:
+    """`VALUES` by name."""
+    return {name: getattr(cal, name) for name in VALUES}
 
 
 @dataclass(slots=True)
@@ -144,7 +149,7 @@ class CalibrationCheck:
             return None
         wanted = self._wanted.get(lid.number)
         if lid.to_store and wanted:
-            return SetCal(lid.number - 1, **_values(wanted))
+            return SetCal(lid.number - 1, **values_of(wanted))
         return GetCal(lid.number - 1)
 
     def sent(self, command: Command, ticket: int, now_s: float) -> None:
@@ -182,10 +187,10 @@ class CalibrationCheck:
             lid.source = Source.DEFAULT if is_default else Source.CONTROLLER
             return
         verdict, why = judge(wanted, device, self._uid)
-        log = self._log.bind(lid=lid.number, board=self._uid, controller=_values(device), config=_values(wanted))
+        log = self._log.bind(lid=lid.number, board=self._uid, controller=values_of(device), config=values_of(wanted))
         if verdict is Verdict.KEEP and lid.stored:
             lid.source = Source.STORED
-            log.info("calibration of the config stored in the controller", before=_values(before or device))
+            log.info("calibration of the config stored in the controller", before=values_of(before or device))
         elif verdict is Verdict.KEEP:
             lid.source = Source.AGREED
         elif verdict is Verdict.WARN:

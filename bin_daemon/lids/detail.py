@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bin_daemon.lids.calibration import values_of
 from firmware_protocol.messages import LidPhase, Limits
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ class LidDetail:
 
 def lid_detail(slot: LidTelemetry | None, values: Calibration | CalibrationSettings | None, source: str) -> LidDetail:
     """From telemetry and the calibration in force, either of which may not be known yet."""
-    known: dict[str, Any] = {}
-    if values:
-        known = {n: getattr(values, n) for n in ("open_us", "closed_us", "speed_us_per_20ms", "jam_ma")}
+    known: dict[str, Any] = values_of(values) if values else {}
     if slot is None:
         return LidDetail(source, **known)
     return LidDetail(

@@ -30,6 +30,7 @@ from bin_daemon.lids.maestro_proof import prove
 from bin_daemon.lids.maestro_servo import servo
 from bin_daemon.lids.maestro_session import MaestroSession, capabilities
 from bin_daemon.lids.port import check_url, opened
+from bin_daemon.lids.shutting import shut_and_wait
 from bin_daemon.lids.snapshot import ControllerInfo
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ REST_TURN_S = 0.2
 """Between two looks while nothing moves: feeds the Maestro's time-out, whose least is 0.5 s, and sees the stop switch."""
 MOVING_TURN_S = 0.02
 """While something moves: one servo frame."""
-SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
-"""Where a close would change nothing."""
 
 
 class MaestroLids:
@@ -142,14 +141,7 @@ class MaestroLids:
         under way is given up, so that the worker can end.
         """
         self._stop_waiting.set()
-        end = self._clock() + timeout_s
-        for lid in self._state.lids.values():
-            if self._state.connected and lid.position not in SHUT and self._clock() < end:
-                self.close(lid.lid)
-        with self._changed:
-            while self._state.connected and not self._state.all_closed and (left := end - self._clock()) > 0:
-                self._changed.wait(left)
-            return self._state.all_closed
+        return shut_and_wait(self, self._changed, timeout_s, self._clock)
 
     @contextmanager
     def session(self) -> Iterator[Callable[[], None]]:

@@ -69,7 +69,7 @@ def translated(url: str, what: str) -> Iterator[None]:
         yield
     except PORT_ERRORS as error:
         hint = _HINTS.get(
-            error_number(error), "check the controller's cable and supply; the port is opened again by itself"
+            error_number(error), "check the controller's cable and supply; the daemon opens the port again by itself"
         )
         raise DeviceError(f"{url}: {what}: {error}", hint=hint) from error
 

@@ -14,12 +14,13 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bin_daemon.domain import LidPosition, LidReport, LidsState, Outcome
+from bin_daemon.domain import LidReport, LidsState, Outcome
 from bin_daemon.errors import DeviceError
 from bin_daemon.lids.calibration import CalibrationCheck
 from bin_daemon.lids.detail import LidDetail, lid_detail
 from bin_daemon.lids.hearing import Hearing
 from bin_daemon.lids.port import check_url, opened, read_some, write_all
+from bin_daemon.lids.shutting import shut_and_wait
 from bin_daemon.lids.versions import mend_version
 from bin_daemon.lids.waking import wait_until_awake
 from firmware_protocol.messages import (
@@ -54,13 +55,17 @@ HEARD_BYTES = 48
 """Of a stranger's talk, quoted in the error."""
 SIGNAL_FRESH_S = 1.0
 """A signal that found the line busy for so long tells the person nothing any more."""
-SHUT = {LidPosition.CLOSED, LidPosition.CLOSING, LidPosition.FAULT}
-"""Where a CLOSE would change nothing."""
 
 INDICATOR = str(Caps.INDICATOR.name).lower()
+"""Capability of a controller with lamp and buzzer."""
+
+LATE_OK = (Close, StopNow, StopLatch)
+"""What may still go out after its caller gave up: it only makes the bin safer."""
 
 NOT_CONNECTED = Unanswered(0, Command(), "NOT_CONNECTED", sent=False)
 """The answer where there is nobody to ask."""
+WITHDRAWN = Unanswered(0, Command(), "NOT_SENT", sent=False)
+"""The answer where its turn on the line did not come in time."""
 
 
 class SerialLids:
@@ -118,10 +123,9 @@ class SerialLids:
 
     @property
     def details(self) -> dict[int, LidDetail]:
-        """Each lid of the config as a technician wants to see it; what is not known is None."""
-        with self._changed:
-            slots, check = self._hearing.slots, self._calibration
-            return {n: lid_detail(slots.get(n), check.values.get(n), source) for n, source in check.sources.items()}
+        """Each lid of the config as a technician wants to see it; what is not known is None. Returns at once."""
+        slots, check = self._hearing.slots, self._calibration
+        return {n: lid_detail(slots.get(n), check.values.get(n), source) for n, source in check.sources.items()}
 
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""
@@ -133,8 +137,8 @@ class SerialLids:
             self._hearing.ledger.begin(command, self._clock())
             message = Open(command.lid - 1, command.action_id, command.hold_ms, command.start_within_ms)
             answer = self._ask(message)
-            if answer is NOT_CONNECTED:
-                self._hearing.ledger.ended(command.action_id, Outcome.NO_REPLY, NOT_CONNECTED.reason)
+            if answer is NOT_CONNECTED or answer is WITHDRAWN:
+                self._hearing.ledger.ended(command.action_id, Outcome.NO_REPLY, answer.reason)
             elif answer is None:
                 self._hearing.ledger.unanswered(command.action_id, "NO_REPLY")
             self._publish()
@@ -165,14 +169,7 @@ class SerialLids:
         a handshake under way is given up, so that the worker can end.
         """
         self._winding_down = True
-        end = self._clock() + timeout_s
-        for lid in self._state.lids.values():
-            if self._state.connected and lid.position not in SHUT and self._clock() < end:
-                self.close(lid.lid)
-        with self._changed:
-            while self._state.connected and not self._state.all_closed and (left := end - self._clock()) > 0:
-                self._changed.wait(left)
-            return self._state.all_closed
+        return shut_and_wait(self, self._changed, timeout_s, self._clock)
 
     @contextmanager
     def session(self) -> Iterator[Callable[[], None]]:
@@ -234,7 +231,8 @@ class SerialLids:
         if not self._heard:
             raise DeviceError(
                 f"{url}: nothing answers HELLO",
-                hint="check the controller's supply, and that controller.port is the right device",
+                hint="check the controller's supply, and that controller.port is the right device; "
+                "one that has lost its firmware: bin-daemon firmware flash IMAGE --recover",
             )
         raise DeviceError(
             f"{url}: no controller answers HELLO; what was heard begins with {self._heard!r}",
@@ -249,7 +247,10 @@ class SerialLids:
             return isinstance(answer, Answered) and answer.accepted
 
     def _ask(self, message: Command) -> Answered | Unanswered | None:
-        """Send and wait for the answer, doing the session's repeats meanwhile; None when none came in time. Mutex held."""
+        """Send and wait for the answer, doing the session's repeats meanwhile; None when none came in time. Mutex held.
+
+        `WITHDRAWN` when it had to wait for others all that time: nobody expects it any more, so it must not go out later.
+        """
         session, end = self._session, self._clock() + ANSWER_S
         try:
             ticket = session.send(message, self._clock()) if session else 0
@@ -269,7 +270,8 @@ class SerialLids:
                 self._changed.wait(max(0.001, min(end, end if due is None else due) - now))
         finally:
             answer = self._awaited.pop(ticket)
-        return answer
+            withdrawn = answer is None and not isinstance(message, LATE_OK) and session.withdraw(ticket)
+        return WITHDRAWN if withdrawn else answer
 
     def _indicate(self, now: float) -> None:
         """Send the signal that waits, once nothing else is on the line: one that were in flight would hold up an OPEN."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,6 +13,24 @@ def write_durably(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def replace_durably(file: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Put ``content`` in the place of ``file``, all or nothing, also over a power cut; ``mode`` in place of the umask's.
+
+    Raises OSError and then leaves the old file, and nothing beside it.
+    """
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write_durably(fresh, content)
+        if mode is not None:
+            fresh.chmod(mode)
+        fresh.replace(file)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    sync(file.parent)
 
 
 def sync(path: Path) -> None:

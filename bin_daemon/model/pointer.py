@@ -5,14 +5,13 @@ Written whole beside, synced, then renamed: a power cut leaves the old pointer o
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bin_daemon.errors import ModelError
-from bin_daemon.model.durable import sync, write_durably
+from bin_daemon.model.durable import replace_durably
 
 POINTER_FILE = "active.json"
 HISTORY_MAX = 8
@@ -82,7 +81,4 @@ def forget(store: Path, name: str) -> None:
 
 
 def _write(store: Path, pointer: Pointer) -> None:
-    temporary = store / f".{POINTER_FILE}.{os.getpid()}"
-    write_durably(temporary, pointer.model_dump_json(indent=1).encode() + b"\n")
-    temporary.replace(store / POINTER_FILE)
-    sync(store)
+    replace_durably(store / POINTER_FILE, pointer.model_dump_json(indent=1).encode() + b"\n")

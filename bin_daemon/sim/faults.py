@@ -173,6 +173,16 @@ class Unplug:
         return data
 
 
+def cable_faults(rng: random.Random, *, noise: float, latency_ms: float, dribble: int) -> Iterator[Fault]:
+    """What any cable can have, as far as it is not 0: flipped bits, delay, and bytes one by one."""
+    if noise:
+        yield Garble(rng, noise)
+    if latency_ms:
+        yield Delay(latency_ms / 1000.0)
+    if dribble:
+        yield OneByteAtATime()
+
+
 class OtherMajor:
     """A controller of another protocol major: header and HELLO_ACK say so, checksums fit."""
 

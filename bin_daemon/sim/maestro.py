@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bin_daemon.sim.far_end import FarEnd, FarEnds
-from bin_daemon.sim.faults import Delay, Fault, Garble, Line, Lose, OneByteAtATime
+from bin_daemon.sim.faults import Fault, Line, Lose, cable_faults
 from bin_daemon.sim.maestro_board import INPUT_MAX, Channel, MaestroBoard, Mode
 from bin_daemon.sim.options import parse
 from bin_daemon.sim.plant import LidPlant, PlantSettings
@@ -65,12 +65,7 @@ class MaestroOptions:
     def _faults(self, rng: random.Random) -> Iterator[Fault]:
         if self.lose:
             yield Lose(rng, self.lose)
-        if self.noise:
-            yield Garble(rng, self.noise)
-        if self.latency_ms:
-            yield Delay(self.latency_ms / 1000.0)
-        if self.dribble:
-            yield OneByteAtATime()
+        yield from cable_faults(rng, noise=self.noise, latency_ms=self.latency_ms, dribble=self.dribble)
 
 
 BOUNDS: dict[str, tuple[float, float]] = {

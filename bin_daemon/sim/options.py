@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from bin_daemon.errors import ConfigError
-from bin_daemon.sim.faults import Delay, Drop, Duplicate, Fault, Garble, Line, OneByteAtATime, OtherMajor, Truncate
+from bin_daemon.sim.faults import Drop, Duplicate, Fault, Line, OtherMajor, Truncate, cable_faults
 from bin_daemon.sim.plant import PlantSettings
 from firmware_protocol.limits import CAL_TRAVEL_MIN_US, PULSE_MAX_US, PULSE_MIN_US
 
@@ -98,12 +98,7 @@ class SimOptions:
             yield Duplicate(rng, self.double)
         if self.truncate:
             yield Truncate(rng, self.truncate)
-        if self.noise:
-            yield Garble(rng, self.noise)
-        if self.latency_ms:
-            yield Delay(self.latency_ms / 1000.0)
-        if self.dribble:
-            yield OneByteAtATime()
+        yield from cable_faults(rng, noise=self.noise, latency_ms=self.latency_ms, dribble=self.dribble)
 
 
 BOUNDS: dict[str, tuple[float, float]] = {

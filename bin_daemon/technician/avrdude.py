@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import psutil
+
 from bin_daemon.errors import ConfigError
 from bin_daemon.technician import avrdude_says as says
 from bin_daemon.technician.avrdude_says import CutOffError, NoSyncError
@@ -35,19 +37,31 @@ SYNC_S = 4.0
 """avrdude waits 5 s for each answer; by then the bootloader has started the program. A fresh start resets the board again."""
 STALL_S = 10.0
 """No word from avrdude for so long: a page takes 30 ms."""
+CPU_S = 60
+"""Of the processor's time; a whole flash needs few seconds of it. A cable pulled after our own death leaves avrdude 7.1
+spinning, with the port's lock in its hand."""
 LOOK_S = 0.02
 
 
 class Avrdude:
     """One board on one port. ``progress`` gets ("reading" or "writing", 0..1).
 
+    ``lock``: the descriptor by which the caller holds the port. avrdude locks nothing itself; it inherits this one, so that the
+    port stays locked while it works, even when the caller has died.
     All methods raise `DeviceError` (kinds in `avrdude_says`), and ConfigError where avrdude is not installed.
     """
 
     def __init__(
-        self, port: str, progress: Callable[[str, float], None], *, sync_s: float = SYNC_S, stall_s: float = STALL_S
+        self,
+        port: str,
+        progress: Callable[[str, float], None],
+        *,
+        lock: int | None = None,
+        sync_s: float = SYNC_S,
+        stall_s: float = STALL_S,
     ) -> None:
         self._port, self._progress = port, progress
+        self._inherited = () if lock is None else (lock,)
         self._sync_s, self._stall_s = sync_s, stall_s
 
     def check_installed(self) -> None:
@@ -100,7 +114,8 @@ class Avrdude:
         asked, told, log = folder / "asked", folder / "told", folder / "log"
         asked.write_text(talk)
         with asked.open("rb") as stdin, told.open("wb") as stdout, log.open("wb") as stderr:
-            process = _start([PROGRAM, *COMMAND, "-P", self._port, *words], stdin, stdout, stderr)
+            command = [PROGRAM, *COMMAND, "-P", self._port, *words]
+            process = _start(command, stdin, stdout, stderr, self._inherited)
             try:
                 text = self._watch(process, log)
             finally:
@@ -139,17 +154,22 @@ def _scratch() -> Iterator[Path]:
         ) from error
 
 
-def _start(command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
     """In a session of its own, which no Ctrl-C or hang-up of a terminal reaches; in English, which `says` understands."""
     english = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.Popen(  # noqa: S603
-            command, stdin=stdin, stdout=stdout, stderr=stderr, env=english, start_new_session=True
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=stdin, stdout=stdout, stderr=stderr, env=english, pass_fds=inherited, start_new_session=True
         )
     except OSError as error:
         raise ConfigError(
             f"avrdude cannot be started: {error.strerror}", hint="sudo apt-get install --reinstall avrdude"
         ) from error
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_CPU, (CPU_S, CPU_S))
+    return process
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

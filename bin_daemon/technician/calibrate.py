@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bin_daemon.technician.link import Link
     from firmware_protocol.messages import HelloAck
 
+AHEAD_MAX_US = 50
 KEEP_S = 10.0
 """Calibration is kept alive this often, well within CALIBRATING_MS, while somebody touches keys."""
 PATIENCE_S = 300.0
@@ -194,7 +195,12 @@ class LidCalibration:
         return self.ending.text if self.ending else ""
 
     def step(self, by_us: int) -> str:
-        """Jog by so much from the last order; positive opens."""
+        """Jog by so much from the last order; positive opens. Nothing while the lid is more than `AHEAD_MAX_US` behind its order:
+        a key held down must not send it on after it was let go.
+        """
+        pulse_us = self.reading.pulse_us
+        if self.active and pulse_us is not None and abs(self.target_us - pulse_us) > AHEAD_MAX_US:
+            return ""
         return self.jog(self.target_us + by_us * self.opens_by)
 
     def arrive(self, for_s: float = 3.0) -> Reading:

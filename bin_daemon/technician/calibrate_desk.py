@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.config import CalibrationSettings
 from bin_daemon.errors import ConfigError, DeviceError
+from bin_daemon.lids.calibration import values_of
 from bin_daemon.technician.calibrate_auto import calibrate_by_itself
 from bin_daemon.technician.calibrate_start import start
 from bin_daemon.technician.calibrate_steps import Steps
@@ -49,7 +50,7 @@ class Desk:
     def notes(self, wanted: CalibrationSettings | None) -> list[str]:
         """What to know before: what is stored where, and whether the file can be written. ``wanted``: the config's values."""
         told = [f"The controller has: {words(self.cal.stored)}."]
-        if wanted and any(getattr(wanted, n) != getattr(self.cal.stored, n) for n in _NAMES):
+        if wanted and values_of(wanted) != values_of(self.cal.stored):
             told.append(f"The config differs: open {wanted.open_us} us, shut {wanted.closed_us} us.")
         try:
             why = why_not_writable(calibration_file(self._main))
@@ -169,7 +170,7 @@ class Desk:
         self.stored = True
         self.say(f"The controller has stored: {words(stored)}.")
         values = CalibrationSettings(
-            **{n: getattr(stored, n) for n in _NAMES},
+            **values_of(stored),
             uid=self.cal.ack.uid.hex(),
             measured=datetime.now(timezone.utc).date().isoformat(),
         )
@@ -181,9 +182,6 @@ class Desk:
         except ConfigError as error:
             return f"NOT written to a file: {error}. Mend: {error.hint}."
         return f"Stored, and written to {file}."
-
-
-_NAMES = ("open_us", "closed_us", "speed_us_per_20ms", "jam_ma")
 
 
 def _tell_way(way: Travel, *, opening: bool) -> str:

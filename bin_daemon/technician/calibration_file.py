@@ -6,8 +6,6 @@ It is read as any other drop-in. Written, it keeps every other word: tables of o
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,8 @@ from tomlkit.items import InlineTable
 
 from bin_daemon.config import load
 from bin_daemon.errors import ConfigError
-from bin_daemon.model.durable import sync
+from bin_daemon.lids.calibration import values_of
+from bin_daemon.model.durable import replace_durably, sync
 
 if TYPE_CHECKING:
     from bin_daemon.config import CalibrationSettings
@@ -27,7 +26,6 @@ NAME = Path("conf.d") / "50-calibration.toml"
 HEAD = """Written by `bin-daemon lid calibrate N`; pulses in microseconds, current in milliamperes.
 uid is the controller board on which a lid was measured: another board is given these values by the daemon,
 the same board keeps its own when they are newer."""
-VALUES = ("open_us", "closed_us", "speed_us_per_20ms", "jam_ma")
 MODE = 0o644
 """Not secret: the daemon's own user reads it."""
 
@@ -60,7 +58,7 @@ def remember(file: Path, lid: int, values: CalibrationSettings, before: Calibrat
         raise ConfigError(
             f"{file}: cannot be read: {error}", hint="mend it, or move it away and store again"
         ) from error
-    was = {} if before is None else {n: getattr(before, n) for n in VALUES}
+    was = {} if before is None else values_of(before)
     _replace(file, _with_table(file, old, lid, values.model_dump(), was))
 
 
@@ -111,27 +109,15 @@ def _check(old: dict[str, Any], new: dict[str, Any], lid: str, values: dict[str,
 
 
 def _replace(file: Path, text: str) -> None:
-    """Under another name first, synced, then renamed: a power cut leaves the old file or the new one."""
-    fresh: Path | None = None
+    """A link stays a link, a file that was there keeps its rights."""
     try:
         made = not file.parent.exists()
         file.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=file.parent, prefix=".calibration", delete=False, encoding="utf-8"
-        ) as out:
-            fresh = Path(out.name)
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.chmod(file.stat().st_mode & 0o777 if file.exists() else MODE)
-        fresh.replace(file.resolve())
-        sync(file.parent)
+        mode = file.stat().st_mode & 0o777 if file.exists() else MODE
+        replace_durably(file.resolve(), text.encode(), mode=mode)
         if made:
             sync(file.parent.parent)
     except OSError as error:
-        if fresh:
-            with suppress(OSError):
-                fresh.unlink()
         raise ConfigError(
             f"{file}: cannot be written: {error.strerror}",
             hint="run the command with sudo; is the disk full or read-only?",

@@ -98,18 +98,32 @@ class Flasher:
         self.store.update(unfinished=kept)
         self._write(plan)
         controller = self._check(image, new)
-        self._remember(kept.model_copy(update={"uid": controller.uid}))
+        try:
+            self._remember(kept.model_copy(update={"uid": controller.uid}))
+        except ConfigError as error:
+            raise ConfigError(
+                f"the controller runs {new.words}, checked; but that could not be noted: {error}", hint=error.hint
+            ) from error
         return controller
 
     def verify(self, image: Image) -> bool:
-        """Whether the flash holds ``image``, byte for byte. The controller restarts twice."""
+        """Whether the flash holds ``image``, byte for byte. The controller restarts twice. Ends an unfinished flashing of it."""
         self.avrdude.check_installed()
+        same = self._holds(image)
+        unfinished = self.store.manifest().unfinished
+        if same and unfinished and unfinished.sha256 == image.sha256:  # this end died while avrdude finished its work
+            self._remember(unfinished)
+        return same
+
+    def _holds(self, image: Image) -> bool:
         self._into_bootloader()
         self.person.say(f"reading {len(image.data)} bytes ...")
         there = image_of(self.avrdude.read(len(image.data)))
         self.link.reset_board()
+        if there.sha256 != image.sha256:
+            return False  # whatever runs there
         self._hello()
-        return there.sha256 == image.sha256
+        return True
 
     def _plan(self, image: Image, name: str, *, recover: bool) -> Plan:
         try:
@@ -194,7 +208,7 @@ class Flasher:
                 f"{self.link.url}: the controller runs {controller.identity.words} instead of {new.words}"
             )
         try:
-            same = self.verify(image)
+            same = self._holds(image)
         except DeviceError as error:
             raise self._failed(f"{error}. The new firmware runs, but what the flash holds is not known") from error
         if not same:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bin_daemon.technician.firmware_image import Image
     from bin_daemon.technician.link import Link
 
+NO_PROGRAM = b"\xff\xff"
+"""Arduino's bootloader takes this first word for an empty flash."""
+BUILD_ONE = "build one with `make firmware`: firmware_protocol/firmware/build/mega2560.hex"
 SHUT_S = 10.0
 """After a restart the controller homes its lids one after the other."""
 
@@ -47,7 +50,12 @@ def known(image: Image, name: str) -> Identity:
     if identity is None:
         raise ConfigError(
             f"{name}: holds no identification block: it is no controller firmware of bin-daemon",
-            hint="build one with `make firmware`: firmware_protocol/firmware/build/mega2560.hex",
+            hint=BUILD_ONE,
+        )
+    if image.data[:2] == NO_PROGRAM:
+        raise ConfigError(
+            f"{name}: does not begin with a program: the bootloader would never start it",
+            hint=BUILD_ONE,
         )
     if identity.board != MEGA2560:
         raise ConfigError(

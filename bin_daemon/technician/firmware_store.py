@@ -6,8 +6,6 @@ leaves the old manifest or the new one, never one without its images.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -15,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bin_daemon.errors import ConfigError
-from bin_daemon.model.durable import sync, write_durably
+from bin_daemon.model.durable import replace_durably
 from bin_daemon.technician.firmware_image import Identity, Image, read_image, write_hex
 
 MANIFEST = "manifest.json"
@@ -121,15 +119,10 @@ class FirmwareStore:
         return manifest
 
     def _write(self, name: str, content: bytes) -> None:
-        temporary = self.folder / f".{name}.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_durably(temporary, content)
-            temporary.replace(self.folder / name)
-            sync(self.folder)
+            replace_durably(self.folder / name, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             raise self._no_access(error) from error
 
     def _no_access(self, error: OSError) -> ConfigError:

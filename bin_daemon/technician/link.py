@@ -23,6 +23,7 @@ from firmware_protocol.session import (
     Lost,
     Rebooted,
     Reported,
+    SessionError,
     SessionEvent,
     Unanswered,
     WrongVersion,
@@ -41,6 +42,8 @@ ANSWER_S = 1.5
 """Six sendings 60 ms apart, and a slow line."""
 TELEMETRY_MS = 100
 """A person waits."""
+RELEASE_S = 0.05
+"""As avrdude does: the capacitor behind DTR takes some ms to recharge, or the next edge resets nothing."""
 HOLD_BYTES, HOLD_S = 3, 0.05
 """The first may come before it listens."""
 READ_S = 0.02
@@ -75,13 +78,17 @@ class Link:
         """The last heard of each lid, from 0; bins with more than four lids tell in several messages."""
         self.on_event: Callable[[SessionEvent], None] = lambda _: None
         """Hears everything in order, also while an answer is awaited."""
+        self._was_reset = True
+        """By opening the port, or by us, since the last HELLO: it may be in its bootloader now."""
         port.timeout = READ_S
 
     def hello(self, timeout_s: float = HELLO_S) -> HelloAck:
         """Open a session: who answers. Raises `SilentError` after ``timeout_s``, `OtherProtocolError` for another major."""
         self._session, self._ack, self.telemetry = _new_session(), None, None
         self.slots.clear()
-        wait_until_awake(self.port, self.url, clock=self._clock)
+        if self._was_reset:
+            self._was_reset = False
+            wait_until_awake(self.port, self.url, clock=self._clock)
         self._session.start(self._clock())
         end = self._clock() + timeout_s
         while self._ack is None:
@@ -111,7 +118,10 @@ class Link:
 
     def ask(self, command: Command) -> Answered:
         """Send one command and wait for its RESULT, whatever it says."""
-        ticket = self._session.send(command, self._clock())
+        try:
+            ticket = self._session.send(command, self._clock())
+        except SessionError as error:
+            raise DeviceError(f"{self.url}: {error}", hint="check the cable and the supply, then try again") from error
         end = self._clock() + ANSWER_S
         while self._clock() < end:
             events = self._step()
@@ -141,10 +151,12 @@ class Link:
 
     def reset_board(self) -> None:
         """Pulse DTR and RTS, which resets an Arduino; a port without these lines (a pty) is left as it is."""
+        self._was_reset = True
         with suppress(*PORT_ERRORS):
             self.port.reset_input_buffer()
         with suppress(*PORT_ERRORS):
             self.port.dtr = self.port.rts = False
+            time.sleep(RELEASE_S)
             self.port.dtr = self.port.rts = True
 
     def _step(self) -> list[SessionEvent]:

@@ -127,6 +127,14 @@ static uint16_t rest_left(const struct bin_core *core, const struct bin_lid *lid
     return wait_ms;
 }
 
+/* Somebody holds a shut lid up: its first pulse, that of the shut lid, would throw it down on that hand. */
+static bool lifted(const struct bin_core *core, const struct bin_lid *lid)
+{
+    const uint8_t limits = core->hal->limits(core->hal->ctx, lid->number);
+
+    return limits != BIN_UNKNOWN_U8 && limits != BIN_LIMITS_CLOSED;
+}
+
 /* The only gate before an opening pulse: OK_ACCEPTED only when all is well; what it does not know, it refuses.
  * `patience_ms`: how long the motion may wait to begin; 0 asks whether it may begin now. */
 static struct bin_verdict may_open(const struct bin_core *core, const struct bin_lid *lid, uint16_t patience_ms)
@@ -152,7 +160,7 @@ static struct bin_verdict may_open(const struct bin_core *core, const struct bin
     if (wait_ms > patience_ms) {
         return bin_verdict(BIN_CODE_RATE_LIMIT, wait_ms);
     }
-    if (!bin_lid_in(lid, BIN_PHASE(CLOSED) | BIN_PHASE(WAITING))) {
+    if (!bin_lid_in(lid, BIN_PHASE(CLOSED) | BIN_PHASE(WAITING)) || lifted(core, lid)) {
         return bin_verdict(BIN_CODE_BUSY, BIN_REST_MS);
     }
     wait_ms = rest_left(core, lid);
@@ -169,6 +177,18 @@ static uint16_t target_us(const struct bin_lid *lid)
     return lid->goal == BIN_LIMITS_OPEN ? lid->cal.open_us : lid->cal.closed_us;
 }
 
+/* Where a lid without signal starts. */
+static uint16_t first_us(const struct bin_core *core, const struct bin_lid *lid, uint8_t phase)
+{
+    if (phase == BIN_LID_PHASE_HOMING && lid->last_us != BIN_NO_PULSE && bin_since(core, lid->since_ms) <= BIN_JOGGED_MS) {
+        return lid->last_us; /* its jog ended a moment ago */
+    }
+    if (phase == BIN_LID_PHASE_OPENING || core->hal->limits(core->hal->ctx, lid->number) == BIN_LIMITS_CLOSED) {
+        return lid->cal.closed_us;
+    }
+    return lid->cal.open_us; /* it may have been lifted by hand: a jump toward open pinches nobody */
+}
+
 static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phase, uint8_t goal)
 {
     uint16_t way_us = apart(lid->cal.open_us, lid->cal.closed_us);
@@ -179,16 +199,11 @@ static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phas
     lid->stay = false;
     lid->stepped_ms = core->now_ms;
     if (lid->pulse_us == BIN_NO_PULSE) {
-        if (lid->last_us != BIN_NO_PULSE) {
-            pulse(core, lid, lid->last_us);
-        } else {
-            /* A shut lid starts shut. After a reset the place of any other is unknown: a jump toward open pinches nobody. */
-            pulse(core, lid, phase == BIN_LID_PHASE_OPENING ? lid->cal.closed_us : lid->cal.open_us);
-        }
+        pulse(core, lid, first_us(core, lid, phase));
     }
     from_us = apart(lid->pulse_us, target_us(lid));
     if (from_us > way_us) {
-        way_us = from_us; /* it was jogged beyond its ends */
+        way_us = from_us; /* it was jogged beyond its ends, or calibrated anew while it stood open */
     }
     /* At most (2000 / 1 + 1) * 20 + 1000. */
     lid->travel_ms = (uint16_t)((way_us / lid->cal.speed_us_per_20ms + 1) * BIN_STEP_MS + BIN_TRAVEL_SLACK_MS);
@@ -410,6 +425,7 @@ struct bin_verdict bin_jog(struct bin_core *core, uint8_t number, uint16_t pulse
         enter(core, lid, BIN_LID_PHASE_JOGGING);
         lid->stepped_ms = core->now_ms;
         lid->over = false;
+        lid->stay = false;
         lid->action_id = 0;
     }
     lid->jog_us = pulse_us;
@@ -587,7 +603,7 @@ struct bin_verdict bin_clear(struct bin_core *core)
             enter(core, lid, BIN_LID_PHASE_HALTED);
         }
         lid->stay = lid->phase == BIN_LID_PHASE_HALTED;
-        lid->close_due = false;
+        lid->close_due = lid->phase == BIN_LID_PHASE_UNKNOWN; /* no stop has halted it: it is homed as ever */
     }
     return bin_verdict(BIN_CODE_OK_ACCEPTED, 0);
 }

@@ -1,7 +1,7 @@
 /* The lid controller's core: plain C99, no malloc, no globals, no floats. One context, one HAL, polled.
  *
  * The twin of lid_core.py and reference.py; SPEC.md rules. The board owns a struct bin_core, hands bytes from the line to
- * bin_core_receive() and calls bin_core_tick() every 1 to 20 ms. Both must be called from the same thread (never from an interrupt).
+ * bin_core_receive() and calls bin_core_tick() every 1 to 20 ms. Both from the same thread, never from an interrupt.
  * Times are unsigned milliseconds that may wrap. Lids count from 0.
  */
 #ifndef BIN_CORE_H
@@ -20,7 +20,7 @@
 
 #define BIN_NO_PULSE 0xFFFFu /* no servo signal: detached */
 #define BIN_UNKNOWN_U8 0xFFu /* limits(): the board cannot tell */
-#define BIN_UNKNOWN_U16 0xFFFFu /* current_ma(), fill_mm(), vin_mv(), vservo_mv(): the board cannot measure it. Never report 0 instead. */
+#define BIN_UNKNOWN_U16 0xFFFFu /* current_ma(), fill_mm(), vin_mv(), vservo_mv(): not measured. Never report 0 instead. */
 #define BIN_UNKNOWN_TEMP (-128)
 
 struct bin_cal {
@@ -84,7 +84,7 @@ struct bin_lid {
     uint8_t goal;             /* where the present motion goes: BIN_LIMITS_CLOSED or BIN_LIMITS_OPEN */
     uint8_t reversals;        /* in a row */
     uint16_t pulse_us;        /* sent now, or BIN_NO_PULSE */
-    uint16_t last_us;         /* the last sent since the reset: where the lid stands, as far as anybody knows; or BIN_NO_PULSE */
+    uint16_t last_us;         /* the last sent since the reset, from which a jog, or homing right after it, goes on; or BIN_NO_PULSE */
     uint16_t hold_ms;
     uint16_t start_within_ms;
     uint16_t travel_ms;       /* bound of the present motion */
@@ -157,8 +157,8 @@ struct bin_core {
     bool sent;
 };
 
-/* Starts as after `cause` (a BIN_RESET_CAUSE_* value). `hal`, `identity` and `survivor` must outlive the core. Sends BOOT; every lid is
- * detached, and those not on their closed switch are homed by later ticks. */
+/* Starts as after `cause` (a BIN_RESET_CAUSE_* value). `hal`, `identity` and `survivor` must outlive the core. Sends BOOT; every
+ * lid is detached, and those not on their closed switch are homed by later ticks. */
 void bin_core_init(struct bin_core *core, const struct bin_hal *hal, const struct bin_identity *identity,
                    struct bin_survivor *survivor, uint8_t cause, uint32_t now_ms);
 

@@ -761,7 +761,7 @@ void bin_core_receive(struct bin_core *core, const uint8_t *data, size_t len, ui
     for (; len > 0; len--) {
         const uint8_t body_len = frame_take(&core->decoder, *data++);
 
-        if (body_len > 0) {
+        if (body_len > 0 && core->restart == BIN_RESTART_NONE) { /* nothing begins that a restart would leave half done */
             take(core, core->decoder.held, body_len);
         }
     }

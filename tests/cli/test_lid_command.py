@@ -86,6 +86,9 @@ class Terminal:
             start_new_session=True,
         )
         self.seen = ""
+        """All that was shown, without control sequences; written by the reading thread alone."""
+        self._told = 0
+        """So much of it has been waited for."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -98,13 +101,26 @@ class Terminal:
             self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode("utf-8", "replace"))
 
     def sees(self, text: str, timeout_s: float = 15.0) -> None:
-        """Wait for that text, from here on."""
-        until(lambda: text in re.sub(r"\s+", " ", self.seen), timeout_s)
-        self.seen = ""
+        """Wait for that text, after what was waited for before."""
+
+        def shown() -> int:
+            seen = self.seen[self._told :]
+            return len(seen) if text in re.sub(r"\s+", " ", seen) else 0
+
+        try:
+            self._told += until(shown, timeout_s)
+        except AssertionError:
+            raise AssertionError(f"{text!r} was not shown; the last was: {self.seen[-2000:]}") from None
 
     def press(self, keys: str) -> None:
         """As typed."""
         os.write(self.master, keys.encode())
+
+    def steps(self, key: str, by_us: int, first_us: int, last_us: int) -> None:
+        """One press after the other, each when the lid has followed the one before."""
+        for pulse_us in range(first_us, last_us + by_us // abs(by_us), by_us):
+            self.press(key)
+            self.sees(f"{pulse_us} us")
 
     def ends(self, timeout_s: float = 10.0) -> int:
         """Its exit code."""
@@ -145,12 +161,13 @@ UP, PAGE_UP = "\x1b[A", "\x1b[5~"
 
 def test_a_lid_is_calibrated_with_keys(terminal: Terminal, board: PtyController, tmp_path: Path) -> None:
     """Big steps up, `o`, back down, `c`, `s`, `q`: stored in the board and in conf.d, lid shut, the terminal as it was."""
-    terminal.press(PAGE_UP * 15 + UP)
-    terminal.sees("1770 us")
+    terminal.steps(PAGE_UP, 50, 1050, 1750)
+    terminal.steps(UP, 20, 1770, 1770)
     terminal.press("o")
     terminal.sees("Open is 1770 us.")
-    terminal.press("n" * 15 + "jh")
-    terminal.sees("SHUT")
+    terminal.steps("n", -50, 1720, 1020)
+    terminal.steps("j", -20, 1000, 1000)
+    terminal.steps("h", -5, 995, 995)
     terminal.press("c]+s")
     terminal.sees("Stored, and written to")
     terminal.press("q")
@@ -166,8 +183,7 @@ def test_a_lid_is_calibrated_with_keys(terminal: Terminal, board: PtyController,
 @pytest.mark.parametrize("way", ["ctrl-c", "hang up"])
 def test_however_the_person_goes_the_lid_is_shut(way: str, terminal: Terminal, board: PtyController) -> None:
     """Ctrl-C, a closed window: half open one moment, shut by its servo the next; nothing is stored."""
-    terminal.press(PAGE_UP * 6)
-    terminal.sees("1300 us")
+    terminal.steps(PAGE_UP, 50, 1050, 1300)
     assert not board.device.all_closed
     if way == "ctrl-c":
         terminal.press("\x03")
@@ -287,7 +303,9 @@ def test_the_list_shows_what_the_controller_says(daemon: tuple[Path, SerialLids]
     assert '"switches":"shut","current_ma":8,"fill_mm":450' in shown.output
     listed = run("lid", "list", "-c", str(config)).output
     assert re.search(r"2 +│ 2000 us │ 1000 us │ \d+ +│ 900 mA +│ the controller's memory", listed)
-    assert "All lids are stopped." in run("lid", "stop", "-c", str(config)).output
+    stopped = run("lid", "stop", "-c", str(config)).output
+    assert "All lids are stopped." in stopped
+    assert "Maestro" not in stopped
     until(lambda: lids.state.stopped)
     assert "bin-daemon lid clear" in run("lid", "list", "-c", str(config)).output
 
@@ -309,6 +327,7 @@ def test_calibration_asks_to_stop_the_service_first(daemon: tuple[Path, SerialLi
         (("close", "2"), {"ok": True, "data": {"accepted": {"2": False}}}, "the controller does not shut lid 2"),
         (("clear",), {"ok": True, "data": {}}, "Cleared. Nothing has moved"),
         (("stop",), {"ok": True, "data": {"stopped": False}}, "the stop did NOT reach it"),
+        (("stop",), {"ok": True, "data": {"stopped": True, "unconfirmed": True}}, "sends all lids home"),
         (
             ("open", "2"),
             {"ok": False, "error": {"code": "stopped", "message": "A stop is latched."}},

@@ -31,6 +31,15 @@ def listen(wire: Any, listener_class: Any) -> Callable[..., Any]:
     return lambda topic_filter="smartbin/#": listener_class(wire.client(f"test-{uuid.uuid4()}"), topic_filter)
 
 
+def hears_commands(step: Callable[[], None], listener: Any) -> None:
+    """Step until the broker has passed on ``online``, which the publisher sends after its SUBSCRIBE on the same connection."""
+    for _ in range(100):
+        step()
+        if any(x.topic.endswith("/availability") for x in listener.look(0.05)):
+            return
+    pytest.fail("the publisher never said online")
+
+
 def test_events_arrive_once_and_leave_the_outbox(
     post: Any, listen: Callable[..., Any], item: Callable[..., Any]
 ) -> None:
@@ -106,7 +115,7 @@ def test_a_command_reaches_the_line_and_is_answered(post: Any, wire: Any, listen
     sender.connect(Message("x/y", b""), 5.0)
     command_id = str(uuid_utils.uuid7())
     with post.publisher.session() as step:
-        step()
+        hears_commands(step, listener)
         payload = b'{"id": "%s", "args": {"lid": 2, "hold_ms": 900}}' % command_id.encode()
         topic = "smartbin/bin-1/cmd/lid.open"
         sender.publish(Message(topic, payload, answer_to="my/answers", correlation=b"\x00\x07"))
@@ -134,7 +143,7 @@ def test_no_answer_goes_where_it_could_command_another_bin(post: Any, wire: Any,
     listener, sender = listen("#"), wire.client("sender")
     sender.connect(Message("x/y", b""), 5.0)
     with post.publisher.session() as step:
-        step()
+        hears_commands(step, listener)
         for to in ("smartbin/bin-2/cmd/lid.open", "homeassistant/x", "$SYS/x"):
             sender.publish(Message("smartbin/bin-1/cmd/mode", b"nonsense_mode", answer_to=to))
         for _ in range(100):
@@ -147,12 +156,13 @@ def test_no_answer_goes_where_it_could_command_another_bin(post: Any, wire: Any,
     sender.close(1.0)
 
 
-def test_retained_commands_never_run(post: Any, wire: Any) -> None:
+def test_retained_commands_never_run(post: Any, wire: Any, listen: Callable[..., Any]) -> None:
     """One retained before we came is not even delivered; one retained while we listen is refused."""
-    sender = wire.client("sender")
+    listener, sender = listen(), wire.client("sender")
     sender.connect(Message("x/y", b""), 5.0)
     sender.publish(Message("smartbin/bin-1/cmd/mode", b"paused", retain=True))
     with post.publisher.session() as step:
+        hears_commands(step, listener)
         sender.publish(Message("smartbin/bin-1/cmd/mode", b"manual", retain=True))
         sender.publish(Message("smartbin/bin-1/cmd/mode", b"auto"))
         waiting: list[Any] = []
@@ -171,7 +181,7 @@ def test_a_replayed_command_runs_once(post: Any, wire: Any, listen: Callable[...
     sender.connect(Message("x/y", b""), 5.0)
     waiting: list[Any] = []
     with post.publisher.session() as step:
-        step()
+        hears_commands(step, listener)
         for _ in range(3):
             sender.publish(Message("smartbin/bin-1/cmd/lid.open", b'{"id": "once", "args": {"lid": 1}}'))
         for _ in range(100):
@@ -184,14 +194,16 @@ def test_a_replayed_command_runs_once(post: Any, wire: Any, listen: Callable[...
     sender.close(1.0)
 
 
-def test_a_flood_of_commands_is_bounded(post: Any, wire: Any, item: Callable[..., Any]) -> None:
+def test_a_flood_of_commands_is_bounded(
+    post: Any, wire: Any, listen: Callable[..., Any], item: Callable[..., Any]
+) -> None:
     """2,000 commands at once: at most a burst gets through, the rest is counted, and events still flow."""
-    sender = wire.client("sender")
+    listener, sender = listen("smartbin/bin-1/availability"), wire.client("sender")
     sender.connect(Message("x/y", b""), 5.0)
     post.journal.begin(*item(opens=False).parts)
     taken = 0
     with post.publisher.session() as step:
-        step()
+        hears_commands(step, listener)
         for _ in range(2000):
             sender.publish(Message("smartbin/bin-1/cmd/lid.close", b"", qos=0))
         for _ in range(100):

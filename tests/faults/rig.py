@@ -160,8 +160,14 @@ class Subscriber:
         self.client.subscribe(f"{self._prefix}#", qos=1)
 
     def send(self, command: str, payload: str | bytes, *, retain: bool = False) -> None:
-        """Publish to ``cmd/<command>``."""
+        """Publish to ``cmd/<command>``; what the broker does not keep waits for a daemon that has subscribed."""
+        if not retain:
+            wait_for(self._is_online, "the daemon says online")
         self.client.publish(f"{self._prefix}cmd/{command}", payload, qos=1, retain=retain)
+
+    def _is_online(self) -> bool:
+        told = [payload for topic, payload in self.messages if topic.endswith("/availability")]
+        return told[-1:] == [b"online"]  # READY does not wait for the broker; online follows the subscription
 
     def await_ready(self) -> None:
         """Wait until the broker has taken the subscription."""

@@ -1,18 +1,18 @@
-"""A controller on the bench: a board with simple lids, a virtual clock, and a line that can be made bad."""
+"""The reference controller on a board with simple lids and a virtual clock, for tests that look inside it.
+
+What can be seen from outside is tested on all bodies, see `tests.firmware_protocol.bodies.stand`.
+"""
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from firmware_protocol import messages as m
 from firmware_protocol.framing import Decoder, encode
 from firmware_protocol.hal import LidMotion, Motion
-from firmware_protocol.messages import Code, EventKind, Frame, LidPhase, Limits, ResetCause
+from firmware_protocol.messages import Code, EventKind, Frame, LidPhase, Limits
 from firmware_protocol.reference import SIM_CAPS, ReferenceController
-from firmware_protocol.session import Connected, HostSession, SessionEvent
 
 OPEN_US, CLOSED_US = 2000, 1000
 SERVO_US_PER_MS = 4
@@ -229,89 +229,3 @@ def connected(lids: int = 4, now_ms: int = 0, caps: m.Caps = SIM_CAPS) -> Device
     device.run(50, ping=False)  # the lids stand on their switches: nothing to home
     device.hello()
     return device
-
-
-Fault = Callable[[bytes], Iterator[bytes]]
-
-
-def clean(data: bytes) -> Iterator[bytes]:
-    """A good line."""
-    yield data
-
-
-def noisy(rng: random.Random, share: float) -> Fault:
-    """Each byte is, with this probability, dropped, doubled, flipped in one bit or preceded by a stray one."""
-
-    def fault(data: bytes) -> Iterator[bytes]:
-        out = bytearray()
-        for byte in data:
-            if rng.random() >= share:
-                out.append(byte)
-                continue
-            kind = rng.randrange(4)
-            if kind == 1:
-                out += bytes([byte, byte])
-            elif kind == 2:
-                out.append(byte ^ (1 << rng.randrange(8)))
-            elif kind == 3:
-                out += bytes([rng.randrange(256), byte])
-        yield bytes(out)
-
-    return fault
-
-
-class Link:
-    """Host session and controller over a line with faults, in virtual time of 5 ms steps."""
-
-    def __init__(self, device: Device, to_device: Fault = clean, to_host: Fault = clean) -> None:
-        self.device = device
-        self.host = HostSession(0x4242)
-        self.to_device = to_device
-        self.to_host = to_host
-        self.meanwhile: Callable[[], None] = lambda: None
-        """Called when the controller has worked but its answer is not out yet."""
-        self.seen: list[SessionEvent] = []
-        self.host.start(self.now_s)
-
-    @property
-    def now_s(self) -> float:
-        """The host's clock."""
-        return self.device.now_ms / 1000
-
-    def step(self, ms: int = 5) -> list[SessionEvent]:
-        """One step of both ends."""
-        device = self.device
-        device.now_ms += ms
-        device.board.step(ms)
-        for part in self.to_device(self.host.take_output()):
-            device.controller.receive(part, device.now_ms)
-        device.controller.tick(device.now_ms)
-        self.meanwhile()
-        events: list[SessionEvent] = []
-        for part in self.to_host(device.controller.take_output()):
-            events += self.host.receive(part, self.now_s)
-        events += self.host.tick(self.now_s)
-        self.seen += events
-        return events
-
-    def leap(self) -> list[SessionEvent]:
-        """One step to the host's next deadline: a whole exchange, for runs in which no lid's way matters."""
-        deadline_s = self.host.next_deadline()
-        ms = 1 if deadline_s is None else math.ceil((deadline_s - self.now_s) * 1000)
-        return self.step(max(1, ms))
-
-    def run(self, ms: int) -> list[SessionEvent]:
-        """Many steps."""
-        return [event for _ in range(ms // 5) for event in self.step()]
-
-    def connect(self) -> Connected:
-        """Run until a session is open."""
-        for _ in range(2000):
-            for event in self.step():
-                if isinstance(event, Connected):
-                    return event
-        raise AssertionError("no session in 10 s")
-
-    def reset(self, cause: ResetCause) -> None:
-        """The controller restarts: what is on its way out is lost."""
-        self.device.controller.reset(cause, self.device.now_ms)

@@ -35,11 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Marks of this folder."""
     config.addinivalue_line("markers", "needs(what, ...): what this test asks of a body, see bodies/body.py")
     config.addinivalue_line("markers", "long_on_avr: on the emulated board only with --all-bodies")
-    if config.getoption("--port") and not config.getoption("--lids-may-move"):
-        raise pytest.UsageError(
-            "--port opens and shuts the lids of that board at any time. Keep hands and things away from them, "
-            "then add --lids-may-move"
-        )
 
 
 def bodies_for(needs: set[str], *, port: bool, short: bool) -> list[str]:
@@ -61,13 +56,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What runs on no body here is left out; a bench board gets only what is about bodies."""
-    here = Path(__file__).parent
     port = config.getoption("--port")
 
     def wanted(item: pytest.Item) -> bool:
         spec = getattr(item, "callspec", None)
         name = spec.params.get("body_name") if spec else None
-        return here not in item.path.parents or (name != NONE and (name is not None or not port))
+        return name not in (None, NONE) if port else name != NONE
 
     left_out = [x for x in items if not wanted(x)]
     if left_out:

@@ -52,10 +52,127 @@ SWAPS = {
     ">>": ("<<",),
 }
 BOUNDARY = "at the boundary both ways lead to the same number"
+TOLD = "a board that says it can tell writes the value"
+ROOM = "the longest message leaves room to spare: 48 of 52 bytes of payload"
 UNSEEN = "a rest that has just ended counts 0 ms anyway: only after 49 days does forgetting it matter"
 EQUIVALENT: dict[str, str] = {
     "apart: return (uint16_t)(a > b ? a - b : b - a); -> return (uint16_t)(a >= b ? a - b : b - a);": BOUNDARY,
-    "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;": BOUNDARY,
+    (
+        "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;"
+    ): BOUNDARY,
+    "begin: if (from_us > way_us) { -> if (from_us >= way_us) {": BOUNDARY,
+    (
+        "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS); -> lid->hold_ms = hold_ms < (BIN_HOLD_MIN_MS + 1) ? BIN_HOLD_MIN_MS : "
+        "at_most(hold_ms, BIN_HOLD_MAX_MS);"
+    ): BOUNDARY,
+    (
+        "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS); -> lid->hold_ms = hold_ms <= BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
+        "BIN_HOLD_MAX_MS);"
+    ): BOUNDARY,
+    (
+        "expire: if (core->moved && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) { -> if (core->moved && "
+        "bin_since(core, core->ended_ms) > BIN_STAGGER_MS) {"
+    ): UNSEEN,
+    (
+        "expire: if (core->moved && bin_since(core, core->ended_ms) >= BIN_STAGGER_MS) { -> if (core->moved && "
+        "bin_since(core, core->ended_ms) >= (BIN_STAGGER_MS + 1)) {"
+    ): UNSEEN,
+    (
+        "expire: if (lid->moved && bin_since(core, lid->ended_ms) >= BIN_REST_MS) { -> if (lid->moved && "
+        "bin_since(core, lid->ended_ms) > BIN_REST_MS) {"
+    ): UNSEEN,
+    (
+        "expire: if (lid->moved && bin_since(core, lid->ended_ms) >= BIN_REST_MS) { -> if (lid->moved && "
+        "bin_since(core, lid->ended_ms) >= (BIN_REST_MS + 1)) {"
+    ): UNSEEN,
+    (
+        "left: return gone_ms >= span_ms ? 0 : (uint16_t)(span_ms - gone_ms); -> return gone_ms > span_ms ? 0 : "
+        "(uint16_t)(span_ms - gone_ms);"
+    ): BOUNDARY,
+    "pinched: uint16_t lids = 0; -> uint16_t lids = (0 + 1);": TOLD,
+    (
+        "rest_left: (left_ms = left(core, lid->since_ms, lid->hold_ms)) > wait_ms) { -> (left_ms = left(core, "
+        "lid->since_ms, lid->hold_ms)) >= wait_ms) {"
+    ): BOUNDARY,
+    (
+        "rest_left: if (lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) { -> if "
+        "(lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) >= wait_ms) {"
+    ): BOUNDARY,
+    (
+        "slew: pulse(core, lid, (uint16_t)(to_us > lid->pulse_us ? lid->pulse_us + step_us : lid->pulse_us - "
+        "step_us)); -> pulse(core, lid, (uint16_t)(to_us >= lid->pulse_us ? lid->pulse_us + step_us : "
+        "lid->pulse_us - step_us));"
+    ): BOUNDARY,
+    "start_next: return; -> ; (2)": "once a lid shuts, rest_left() lets no other one begin",
+    "watch_mushroom: core->stop |= BIN_STOP_MUSHROOM; -> core->stop = BIN_STOP_MUSHROOM;": "bin_latch() sets the rest",
+    # bin_link.c
+    (
+        "bin_begin_action: memmove(actions.ids, actions.ids + 1, (BIN_ACTION_RING - 1) * sizeof actions.ids[0]); "
+        "-> memmove(actions.ids, actions.ids + 1, (BIN_ACTION_RING - (1 - 1)) * sizeof actions.ids[0]);"
+    ): "the new id overwrites that place",
+    (
+        "bin_core_init: core->lid_count = identity->lids < BIN_LIDS_MAX ? identity->lids : BIN_LIDS_MAX; -> "
+        "core->lid_count = identity->lids <= BIN_LIDS_MAX ? identity->lids : BIN_LIDS_MAX;"
+    ): BOUNDARY,
+    (
+        "clamp_period: if (period_ms > BIN_TELEMETRY_MAX_MS) { -> if (period_ms > (BIN_TELEMETRY_MAX_MS - 1)) {"
+    ): BOUNDARY,
+    ("clamp_period: if (period_ms > BIN_TELEMETRY_MAX_MS) { -> if (period_ms >= BIN_TELEMETRY_MAX_MS) {"): BOUNDARY,
+    (
+        "clamp_period: return period_ms > 0 && period_ms < BIN_TELEMETRY_MIN_MS ? BIN_TELEMETRY_MIN_MS : "
+        "period_ms; -> return period_ms > 0 && period_ms < (BIN_TELEMETRY_MIN_MS + 1) ? BIN_TELEMETRY_MIN_MS : "
+        "period_ms;"
+    ): BOUNDARY,
+    (
+        "clamp_period: return period_ms > 0 && period_ms < BIN_TELEMETRY_MIN_MS ? BIN_TELEMETRY_MIN_MS : "
+        "period_ms; -> return period_ms > 0 && period_ms <= BIN_TELEMETRY_MIN_MS ? BIN_TELEMETRY_MIN_MS : "
+        "period_ms;"
+    ): BOUNDARY,
+    "pinch_of: uint16_t lids = 0; -> uint16_t lids = (0 + 1);": TOLD,
+    "put_u32: uint8_t bytes[1 + BIN_WIRE_MAX]; -> uint8_t bytes[1 + (BIN_WIRE_MAX + 1)];": ROOM,
+    "put_u32: uint8_t bytes[1 + BIN_WIRE_MAX]; -> uint8_t bytes[1 + (BIN_WIRE_MAX - 1)];": ROOM,
+    (
+        "send_event: put_u16(payload + BIN_AT_EVENT_EVENT_SEQ, event->seq); -> put_u16(payload - "
+        "BIN_AT_EVENT_EVENT_SEQ, event->seq);"
+    ): "that offset is 0",
+    (
+        "send_telemetry: put_u32(payload + BIN_AT_TELEMETRY_UPTIME_MS, bin_since(core, core->booted_ms)); -> "
+        "put_u32(payload - BIN_AT_TELEMETRY_UPTIME_MS, bin_since(core, core->booted_ms));"
+    ): "that offset is 0",
+    (
+        "take_hello: core->repeated_ms = core->now_ms - BIN_EVENT_REPEAT_MS; -> core->repeated_ms = core->now_ms "
+        "- (BIN_EVENT_REPEAT_MS + 1);"
+    ): BOUNDARY,
+    (
+        "take_ping: memcpy(payload + BIN_AT_PONG_HOST_MS, frame->payload + BIN_AT_PING_HOST_MS, "
+        "sizeof(uint32_t)); -> memcpy(payload + BIN_AT_PONG_HOST_MS, frame->payload - BIN_AT_PING_HOST_MS, "
+        "sizeof(uint32_t));"
+    ): "that offset is 0",
+    (
+        "take_ping: memcpy(payload + BIN_AT_PONG_HOST_MS, frame->payload + BIN_AT_PING_HOST_MS, "
+        "sizeof(uint32_t)); -> memcpy(payload - BIN_AT_PONG_HOST_MS, frame->payload + BIN_AT_PING_HOST_MS, "
+        "sizeof(uint32_t));"
+    ): "that offset is 0",
+    (
+        "tell_state: if (period_ms > BIN_TELEMETRY_MOVING_MS && bin_lids_phases(core) & (BIN_MOVING | "
+        "BIN_PHASE(JOGGING))) { -> if (period_ms > (BIN_TELEMETRY_MOVING_MS - 1) && bin_lids_phases(core) & "
+        "(BIN_MOVING | BIN_PHASE(JOGGING))) {"
+    ): BOUNDARY,
+    (
+        "tell_state: if (period_ms > BIN_TELEMETRY_MOVING_MS && bin_lids_phases(core) & (BIN_MOVING | "
+        "BIN_PHASE(JOGGING))) { -> if (period_ms >= BIN_TELEMETRY_MOVING_MS && bin_lids_phases(core) & "
+        "(BIN_MOVING | BIN_PHASE(JOGGING))) {"
+    ): BOUNDARY,
+    (
+        "watch_host: (uint16_t)(silence_ms < BIN_EVENT_VALUE_MAX ? silence_ms : BIN_EVENT_VALUE_MAX)); -> "
+        "(uint16_t)(silence_ms < (BIN_EVENT_VALUE_MAX + 1) ? silence_ms : BIN_EVENT_VALUE_MAX));"
+    ): BOUNDARY,
+    (
+        "watch_host: (uint16_t)(silence_ms < BIN_EVENT_VALUE_MAX ? silence_ms : BIN_EVENT_VALUE_MAX)); -> "
+        "(uint16_t)(silence_ms <= BIN_EVENT_VALUE_MAX ? silence_ms : BIN_EVENT_VALUE_MAX));"
+    ): BOUNDARY,
 }
 """Mutants that no test can notice, by their description, and why."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from firmware_protocol.messages import Calibration, ResetCause
 from tests.firmware_protocol.bodies import build
 from tests.firmware_protocol.bodies.avr import AvrBody
 from tests.firmware_protocol.bodies.body import NEEDS
@@ -64,3 +66,17 @@ def test_which_bodies_a_test_runs_on() -> None:
     assert bodies_for({"inputs"}, port=True, short=True) == []
     with pytest.raises(AssertionError, match="no such need"):
         bodies_for({"wings"}, port=False, short=True)
+
+
+def test_the_host_body_is_sanitized_and_tells_how_it_died(host_program: Callable[[], Path]) -> None:
+    """Both sanitizers are in it; a body that ends before its time fails the test with its last words."""
+    program = host_program()
+    binary = program.read_bytes()
+    assert b"__asan_init" in binary
+    assert b"__ubsan_handle" in binary
+    body = HostBody(program)
+    body.reset(ResetCause.POWER_ON)
+    body.step(5)
+    body.damage_calibration(Calibration(99, 2000, 1000, 20, 900))
+    with pytest.raises(AssertionError, match=r"host died: body: STORE has another length or lid"):
+        body.step(5)

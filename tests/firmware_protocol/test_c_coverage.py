@@ -64,6 +64,16 @@ BOOTLOADER = int(SIM_CAPS | m.Caps.BOOTLOADER)
 TURNS: dict[str, Script] = {
     "something caught while jogging": [Boot(), *commands(*JOG, CAUGHT, Tick(20))],
     "a jog that stalls": [Boot(), *commands(*JOG, STALLED, Tick(20), Tick(80))],
+    "homing from beyond the ends": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 2300), Tick(20), LidIn(0, 0), m.Calibrate(0)),
+        *(Tick(100) for _ in range(15)),
+    ],
+    "homing long after a jog": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 1500), Tick(20), LidIn(0, 0), m.Jog(1, 1100), *seconds(3), m.Calibrate(0)),
+        *(Tick(100) for _ in range(15)),
+    ],
     "calibration refused while stopped": [Boot(), *commands(m.StopLatch(), m.Calibrate(1))],
     "calibration that nobody ends": [Boot(), *commands(m.Calibrate(1), *seconds(31), OPEN)],
     "CLOSE takes back a waiting OPEN": [
@@ -75,6 +85,11 @@ TURNS: dict[str, Script] = {
     "no indicator": [Boot(caps=0), *commands(m.Indicate(1, 5)), Tick(2100), said(m.Hello(1, 0, 0))],
     "no bootloader": [Boot(), *commands(m.EnterBootloader())],
     "bootloader": [Boot(caps=BOOTLOADER), *commands(m.EnterBootloader(1), m.EnterBootloader())],
+    "an OPEN behind a REBOOT": [
+        Boot(),
+        said(m.Hello(1, 0, 500)),
+        Rx(b"".join(encode(Frame(SESSION, n, x).to_body()) for n, x in enumerate((m.Reboot(), OPEN), 1))),
+    ],
     "no bootloader while a lid is open": [Boot(caps=BOOTLOADER), *commands(OPEN, m.EnterBootloader())],
     "PING of another seq, another session, none": [
         Boot(),

@@ -23,6 +23,7 @@ RAM_BYTES = 8192
 EEPROM_BYTES = 4096
 STACK_BYTES = 2048
 """Must be left at least; less than 400 have been seen in use."""
+README_TOLERANCE = 0.05
 MAGIC = b"BINFW\x00\x01\x00"
 MEGA2560 = 1
 VECTORS = 57
@@ -92,7 +93,7 @@ def test_the_image_says_what_it_is(flash: bytes) -> None:
 
 
 def test_sizes(image: Path, flash: bytes) -> None:
-    """It leaves the bootloader alone and the stack its room, and `make` reports the same figures."""
+    """It leaves the bootloader alone and the stack its room; `make` reports the same figures, README nearly."""
     size = {
         name: int(size) for name, size in re.findall(r"^\.(\w+) +(\d+)", run("avr-size", "-A", image), re.MULTILINE)
     }
@@ -107,6 +108,11 @@ def test_sizes(image: Path, flash: bytes) -> None:
         "EEPROM": size["eeprom"],
         "stack": RAM_BYTES - ram,
     }
+    readme = (SOURCES / "README.md").read_text("utf-8")
+    for name, used in (("flash", len(flash)), ("RAM", ram), ("EEPROM", size["eeprom"])):
+        told = re.search(rf"^\| {name} \| ([\d,]+) \|", readme, re.MULTILINE)
+        assert told
+        assert abs(int(told[1].replace(",", "")) / used - 1) < README_TOLERANCE, f"README says {told[0]}, it is {used}"
 
 
 def test_neither_heap_nor_floats(image: Path) -> None:
@@ -153,24 +159,31 @@ def test_the_same_source_gives_the_same_bytes(image: Path, flash: bytes, tmp_pat
 
 
 def test_only_clean_sources_name_their_commit(tmp_path: Path) -> None:
-    """The image's commit is HEAD's when nothing differs from it, and 0 when something does or there is no repository."""
-    makefile = tmp_path / "Makefile"
+    """The commit that last changed the firmware; none when something differs from it or there is no repository."""
+    folder = tmp_path / "firmware"
+    folder.mkdir()
+    makefile = folder / "Makefile"
     shutil.copy(SOURCES / "Makefile", makefile)
 
-    def git_of() -> str:
-        return run("make", "-s", "-C", tmp_path, "commit").strip()
+    def named() -> str:
+        return run("make", "-s", "-C", folder, "commit").strip()
 
-    def git(*arguments: str) -> str:
-        who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-        return run("git", "-C", tmp_path, *who, *arguments).strip()
+    def commit(file: Path) -> str:
+        who = ("git", "-C", tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.org")
+        run(*who, "add", file)
+        run(*who, "commit", "-q", "-m", file.name)
+        return f"0x{run(*who, 'rev-parse', 'HEAD')[:8]}ul"
 
-    assert git_of() == "0ul"
-    git("init", "-q")
-    git("add", "Makefile")
-    git("commit", "-q", "-m", "first")
-    assert git_of() == f"0x{git('rev-parse', 'HEAD')[:8]}ul"
+    assert named() == "0ul"
+    run("git", "init", "-q", tmp_path)
+    first = commit(makefile)
+    assert named() == first
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("not the firmware")
+    assert named() == first
+    assert commit(elsewhere) != named() == first
     makefile.write_text(makefile.read_text() + "\n")
-    assert git_of() == "0ul"
+    assert named() == "0ul"
 
 
 def pins() -> dict[str, tuple[str, str]]:

@@ -12,7 +12,7 @@ import pytest
 from firmware_protocol import messages as m
 from firmware_protocol.messages import Code, EventKind, LidPhase, Pattern, ResetCause
 from tests.firmware_protocol.bodies.avr import AvrBody
-from tests.firmware_protocol.bodies.body import Inputs
+from tests.firmware_protocol.bodies.body import FILLED_MM, Inputs
 from tests.firmware_protocol.bodies.stand import Stand, shut_stand
 
 CYCLES_PER_MS = 16_000
@@ -180,7 +180,8 @@ def test_cut_wires_and_missing_sensors_are_unknown(board: Stand) -> None:
     board.run(1200)
     seen = board.look()
     assert (seen.slots[1].current_ma, seen.slots[2].fill_mm, seen.vservo_mv) == (None, None, None)
-    assert (seen.slots[0].current_ma, seen.slots[1].fill_mm) == (before.slots[0].current_ma, before.slots[1].fill_mm)
+    assert seen.slots[0].current_ma == before.slots[0].current_ma
+    assert seen.slots[1].fill_mm in around(FILLED_MM)
     assert (seen.pinch, seen.stop) == (8, m.Stop.MUSHROOM | m.Stop.LATCH)
     assert seen.temp_c is None
 
@@ -199,6 +200,11 @@ def test_currents_within_two_steps_of_the_converter(board: Stand, ma: int) -> No
     assert abs(seen - ma) <= 53
 
 
+def around(mm: int) -> set[int | None]:
+    """An interrupt may be late by 20 us, 3 mm."""
+    return set(range(mm - 3, mm + 4))
+
+
 def test_a_lost_echo_changes_nothing(board: Stand) -> None:
     """The median of three: one wrong look is not seen, a new distance is after the second look."""
     board.run(1000)
@@ -211,12 +217,10 @@ def test_a_lost_echo_changes_nothing(board: Stand) -> None:
     board.run(300)  # one look at each lid
     board.sensors = lambda _: None
     board.run(1000)
-    usual = board.told[began - 1].slots[0].fill_mm
-    assert usual
-    assert {x.slots[0].fill_mm for x in board.told[began:]} == {usual}
+    assert {x.slots[0].fill_mm for x in board.told[began:]} <= around(FILLED_MM)
     board.sensors = jumps
     board.run(700)
-    assert board.look().slots[0].fill_mm in range(wrong - 2, wrong + 3)
+    assert board.look().slots[0].fill_mm in around(wrong)
 
 
 # ---- lamp and buzzer ----------------------------------------------------------------------------------------------------

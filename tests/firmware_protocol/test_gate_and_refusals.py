@@ -12,6 +12,7 @@ from firmware_protocol.hal import Motion
 from firmware_protocol.lid_core import default_calibration
 from firmware_protocol.messages import Caps, Code, EventKind, LidPhase, ResetCause
 from firmware_protocol.reference import SIM_CAPS
+from tests.firmware_protocol.bodies.avr import AvrBody
 from tests.firmware_protocol.bodies.body import Fitting
 from tests.firmware_protocol.bodies.stand import FULL_CYCLE, Stand, shut_stand
 from tests.firmware_protocol.conftest import MakeBody
@@ -320,6 +321,26 @@ def test_a_damaged_calibration_is_not_used(stand: Stand, bad: m.Calibration) -> 
     stand.settle()
     stand.hello()
     assert stand.calibration(0) == default_calibration(0)
+
+
+@pytest.mark.needs("pins", "damage")
+def test_no_byte_of_a_stored_calibration_may_change(make_body: MakeBody) -> None:
+    """Each of the first bytes of the memory damaged in turn: the lid has what was stored, or the defaults, never a mixture."""
+    body = make_body()
+    assert isinstance(body, AvrBody)
+    stand = shut_stand(body)
+    stored, lost = m.Calibration(0, 1900, 1100, 10, 700), 0
+    for address in range(64):
+        if stand.calibration(0) != stored:
+            assert stand.ask(m.SetCal(0, 1900, 1100, 10, 700)) == (Code.OK_ACCEPTED, 0)
+            stand.run(100)
+        body.write_eeprom(address, b"\x0b")
+        stand.reset(ResetCause.EXTERNAL)
+        stand.settle()
+        stand.hello()
+        assert stand.calibration(0) in (stored, default_calibration(0)), f"byte {address}"
+        lost += stand.calibration(0) != stored
+    assert lost > 8
 
 
 @pytest.mark.needs("virtual")

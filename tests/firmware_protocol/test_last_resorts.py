@@ -194,15 +194,19 @@ def test_a_controller_that_hangs_again_and_again_opens_nothing(make_body: MakeBo
 
 @pytest.mark.needs("hang")
 def test_reboot_is_a_clean_reset(stand: Stand) -> None:
-    """The answer comes first, then the watchdog's reset; the session is gone and the id of the last action is not."""
+    """Answer, calibrations stored, then the watchdog's reset; the session is gone and the id of the last action is not."""
     stand.open(action_id=5)
-    stand.run(6000)
+    stand.run(4500)
+    for lid in range(4):
+        assert stand.ask(m.SetCal(lid, 1900, 1100, 10, 700)) == (Code.OK_ACCEPTED, 0)
     assert stand.ask(m.Reboot()) == (Code.OK_ACCEPTED, 0)
-    stand.run(600, ping=False)
+    stand.run(900, ping=False)
     assert [x for _, x in stand.body.seen.resets] == [ResetCause.WATCHDOG]
     boot = [x.message for x in stand.frames if isinstance(x.message, m.Boot)][-1]
     assert (boot.reset_cause, boot.last_action_id) == (ResetCause.WATCHDOG, 5)
     assert stand.ask_raw(m.Open(0, 6, 1000, 0), 9)[0] is Code.NO_SESSION
+    stand.hello()
+    assert [stand.calibration(lid) for lid in range(4)] == [m.Calibration(n, 1900, 1100, 10, 700) for n in range(4)]
 
 
 @pytest.mark.needs("inputs")
@@ -260,35 +264,6 @@ def test_a_supply_that_comes_and_goes_opens_once(stand: Stand) -> None:
     assert stand.plant.all_shut
 
 
-LAMPS = {m.Pattern.ACCEPTED: 1, m.Pattern.UNSURE: 2, m.Pattern.FULL: 4, m.Pattern.WAIT: 2, m.Pattern.FAULT: 4}
-"""Bits of the lamps: 1 green, 2 yellow, 4 red; 8 is the buzzer."""
-
-
-@pytest.mark.needs("pins")
-@pytest.mark.parametrize("pattern", list(LAMPS))
-def test_the_lamp_shows_and_goes_out(stand: Stand, pattern: m.Pattern) -> None:
-    """Its own colour and no other within 20 ms, dark after its time."""
-    lamps = stand.body.seen.lamps
-    lamps.clear()
-    begin_ms = stand.now_ms
-    assert stand.ask(m.Indicate(pattern, 1200)) == (Code.OK_ACCEPTED, 0)
-    stand.run(2000)
-    assert lamps[0][0] - begin_ms <= 20
-    lit = 0
-    for _, level in lamps:
-        lit |= level
-    assert lit & 7 == LAMPS[pattern]
-    assert bool(lit & 8) == (pattern is not m.Pattern.WAIT)
-    assert lamps[-1][1] == 0
-    assert lamps[-1][0] - begin_ms <= 1200 + 20
-    lamps.clear()
-    stand.ask(m.Indicate(pattern, 60_000))
-    stand.run(100)
-    stand.ask(m.Indicate(m.Pattern.OFF, 0))
-    stand.run(20)
-    assert lamps[-1][1] == 0
-
-
 @pytest.mark.needs("pins")
 def test_a_lost_host_is_shown(stand: Stand) -> None:
     """The red lamp by itself, until the next HELLO."""
@@ -302,22 +277,3 @@ def test_a_lost_host_is_shown(stand: Stand) -> None:
     stand.hello()
     stand.run(20)
     assert lamps[-1][1] == 0
-
-
-@pytest.mark.needs("pins")
-def test_a_board_keeps_the_id_it_chose(make_body: MakeBody) -> None:
-    """Two boards differ; one says the same after each kind of reset."""
-    ids = []
-    for seed in (101, 20_203):
-        body = make_body()
-        assert isinstance(body, AvrBody)
-        body.noise = seed
-        stand = shut_stand(body)
-        assert stand.ack
-        ids.append(stand.ack.uid)
-        for cause in ResetCause:
-            stand.reset(cause)
-            stand.settle()
-            assert stand.hello().uid == ids[-1]
-    assert ids[0] != ids[1]
-    assert ids[0] not in (bytes(6), b"\xff" * 6)

@@ -11,10 +11,12 @@ from tests.firmware_protocol.bench import connected
 from tests.firmware_protocol.bodies.body import Fitting
 from tests.firmware_protocol.bodies.stand import Stand
 from tests.firmware_protocol.conftest import MakeBody
-from tests.firmware_protocol.plant import OPEN_US
+from tests.firmware_protocol.plant import CLOSED_US, OPEN_US
 
 SPEED_US = 20
 """Of the default calibration, each 20 ms."""
+SLEW_US_PER_S = 1200
+"""Of the pulse, and a fifth for the lid's inertia; a servo let go for its target does 4000."""
 pytestmark = pytest.mark.needs("no_time")
 
 
@@ -146,3 +148,107 @@ def test_after_49_days_old_openings_count_no_more() -> None:
     d.session += 1
     d.hello()
     assert d.open(2) == (Code.OK_ACCEPTED, 0)
+
+
+def test_a_lid_that_somebody_holds_up_does_not_open(stand: Stand) -> None:
+    """Its first pulse would be that of the shut lid and throw it down on the hand; laid down, it opens as ever."""
+    stand.lid.at_us = 1400
+    stand.run(50)
+    assert stand.open(1)[0] is Code.BUSY
+    stand.run(2000)
+    assert stand.silent()
+    stand.lid.at_us = 1000
+    stand.run(50)
+    assert stand.open(2) == (Code.OK_ACCEPTED, 0)
+
+
+def test_a_lid_that_is_lifted_while_it_waits_does_not_open(stand: Stand) -> None:
+    """The gate is asked again in the moment the motion would begin."""
+    stand.open(1, lid=1, hold_ms=1000)
+    assert stand.open(2, lid=0, start_within_ms=4000) == (Code.OK_ACCEPTED, 0)
+    stand.lid.at_us = 1400
+    stand.run(6000)
+    assert [(e.action_id, e.value) for e in stand.events(EventKind.TIMEOUT)] == [(2, m.TimeoutReason.NOT_STARTED)]
+    assert stand.pulses(0)[-1].pulse_us is None
+
+
+def test_clearing_does_not_call_off_homing(stand: Stand) -> None:
+    """A lid that waits to be homed, and that no stop has halted, is shut all the same."""
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1900))
+    stand.run(1500)
+    stand.ask(m.Calibrate(0))
+    assert stand.phase() is LidPhase.UNKNOWN
+    assert stand.ask(m.StopClear()) == (Code.OK_ACCEPTED, 0)
+    stand.run(6000)
+    assert stand.plant.all_shut
+
+
+def test_a_stopped_jog_ends_shut_whatever_was_cleared_before(stand: Stand) -> None:
+    """STOP leaves a lid where it is for 2 s, also one that was jogged after a cleared stop had made it stay."""
+    stand.open()
+    stand.run(700)
+    stand.ask(m.StopLatch())
+    stand.ask(m.StopClear())
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1500))
+    stand.run(300)
+    stand.ask(m.StopNow())
+    stand.run(6000)
+    assert stand.plant.all_shut
+
+
+def test_what_comes_behind_a_restart_is_not_begun(stand: Stand) -> None:
+    """A host that does not wait for its answers: no lid is on its way when the board goes."""
+    behind = stand.frame(m.Reboot(), 1) + stand.frame(m.Open(0, 1, 1000, 0), 2)
+    frames = stand.step(0, behind)
+    assert [x.seq for x in frames if isinstance(x.message, m.Result)] == [1]
+    assert stand.phase() is LidPhase.CLOSED
+    assert stand.openings() == 0
+
+
+def test_a_lid_lifted_while_halted_is_not_thrown_down(stand: Stand) -> None:
+    """Halted half way, lifted by hand, CLOSE: it falls no faster than the slew limit, from the open end."""
+    stand.open()
+    stand.run(400)
+    stand.ask(m.StopNow())
+    stand.lid.at_us = 1900.0
+    stand.run(100)
+    assert stand.ask(m.Close(0, 9)) == (Code.OK_ACCEPTED, 0)
+    fastest = 0.0
+    for _ in range(4000):
+        stand.run(1, step_ms=1)
+        fastest = min(fastest, stand.lid.speed)
+    assert -fastest <= SLEW_US_PER_S
+    assert stand.plant.all_shut
+
+
+def test_a_lid_jogged_long_ago_is_not_thrown_down(stand: Stand) -> None:
+    """Jogged, left for another lid's jog, lifted by hand: homing begins at the open end."""
+    calibrating(stand)
+    stand.ask(m.Jog(0, 1300))
+    stand.run(500)
+    stand.ask(m.Jog(1, 1100))
+    stand.lid.at_us = 1900.0
+    stand.run(2000)
+    stand.ask(m.Calibrate(0))
+    fastest = 0.0
+    for _ in range(5000):
+        stand.run(1, step_ms=1)
+        fastest = min(fastest, stand.lid.speed)
+    assert -fastest <= SLEW_US_PER_S
+    assert stand.plant.all_shut
+
+
+def test_a_halted_lid_that_was_pushed_shut_stays_shut(stand: Stand) -> None:
+    """On its closed switch a lid is shut: CLOSE does not throw it open first."""
+    stand.open()
+    stand.run(400)
+    stand.ask(m.StopNow())
+    stand.run(200)
+    stand.lid.at_us = CLOSED_US
+    stand.run(100)
+    stand.ask(m.Close(0, 9))
+    stand.run(1500)
+    assert stand.phase() is LidPhase.CLOSED
+    assert stand.openings() == 1

@@ -45,6 +45,7 @@ def test_the_slew_limit_holds(stand: Stand) -> None:
     assert way[-1] - way[0] == pytest.approx(39 * lim.STEP_MS, abs=5)
 
 
+@pytest.mark.long_on_avr
 def test_hold_is_clamped(stand: Stand) -> None:
     """A host cannot hold a lid open longer than the device allows."""
     stand.open(hold_ms=65535)
@@ -92,6 +93,7 @@ def test_shut_lids_get_no_signal_at_power_up(make_body: MakeBody) -> None:
     assert stand.no_signal()
 
 
+@pytest.mark.needs("pulses")
 def test_one_lid_moves_at_a_time(stand: Stand) -> None:
     """Two OPENs: the second waits for the first motion to end and 300 ms more."""
     stand.open(1, lid=0)
@@ -104,6 +106,7 @@ def test_one_lid_moves_at_a_time(stand: Stand) -> None:
 
 
 @pytest.mark.needs("virtual")
+@pytest.mark.long_on_avr
 def test_no_two_lids_move_in_the_same_step(stand: Stand) -> None:
     """With four lids asked at once never two of them are under way."""
     for n in range(4):
@@ -243,6 +246,7 @@ def test_a_jam_while_opening_shuts_the_lid_again(stand: Stand) -> None:
 
 
 @pytest.mark.needs("inputs")
+@pytest.mark.long_on_avr
 def test_a_lid_that_never_arrives_is_a_jam(stand: Stand) -> None:
     """Switches that make no sense end each motion by its travel time, and after three the lid is dead."""
     stand.open()
@@ -372,6 +376,7 @@ def test_a_damaged_memory_is_not_trusted(stand: Stand) -> None:
     assert (ack.reset_cause, ack.last_action_id) == (ResetCause.WATCHDOG, 0)
 
 
+@pytest.mark.needs("pulses")
 def test_stop_halts_and_the_lid_shuts_after_its_hold(stand: Stand) -> None:
     """STOP takes the signal away at once; the hold time still ends the opening."""
     stand.open(1, hold_ms=1500)
@@ -479,6 +484,7 @@ def test_close_takes_back_a_waiting_open(stand: Stand) -> None:
     assert stand.motions_of(1) == []
 
 
+@pytest.mark.long_on_avr
 def test_twenty_opens_a_minute(stand: Stand) -> None:
     """The 21st opening within a minute is refused with the time to wait; after that it works."""
     refused: list[int] = []
@@ -537,6 +543,7 @@ def calibrating(stand: Stand) -> bool:
 
 
 @pytest.mark.needs("virtual")
+@pytest.mark.long_on_avr
 def test_forgotten_calibration_ends_by_itself(stand: Stand) -> None:
     """30 s after the last JOG it is over."""
     stand.ask(m.Calibrate(1))

@@ -123,6 +123,8 @@ def test_the_same_board_with_newer_values_keeps_them() -> None:
     (warning,) = logs
     assert (warning["controller"]["open_us"], warning["config"]["open_us"]) == (1700, 1785)
     assert warning["fix"] == "run: bin-daemon lid calibrate 1"
+    assert "calibrated elsewhere, or its memory was damaged" in warning["why"]  # nobody can tell which from here
+    assert "after the file" not in warning["why"]
     assert bench.check.sources[1] is Source.DIFFERS
 
 

@@ -22,7 +22,7 @@ from bin_daemon.domain import (
     Mode,
     Sight,
 )
-from bin_daemon.policy import Policy, Reason, action_id
+from bin_daemon.policy import DEFAULT_COST, Policy, Reason, action_id, full_cost
 
 RECYCLABLE, KITCHEN, HAZARDOUS, OTHER = Category
 ID = "0193a5b0-1234-7abc-8def-0123456789ab"
@@ -137,6 +137,25 @@ def test_a_cost_cell_of_the_site_replaces_the_built_in_one_only_there() -> None:
     cheap = PolicySettings(cost={HAZARDOUS: {KITCHEN: 1.0}})
     assert ask(item(*probs), settings=cheap).category is KITCHEN
     assert ask(item(0.70, 0.02, 0.26, 0.02), settings=cheap).unsure
+
+
+def test_built_in_prices_are_what_the_readme_argues() -> None:
+    """cost[TRUE][SORTED]: changing one changes what lands where, so it is done on purpose; to be right costs nothing."""
+    prices = {true: [row.get(to, 0.0) for to in Category] for true, row in DEFAULT_COST.items()}
+    assert prices == {
+        RECYCLABLE: [0.0, 1.5, 2.0, 1.0],
+        KITCHEN: [1.5, 0.0, 2.0, 1.0],
+        HAZARDOUS: [6.0, 10.0, 0.0, 5.0],
+        OTHER: [1.5, 1.5, 2.0, 0.0],
+    }
+    assert full_cost(PolicySettings(cost={KITCHEN: {KITCHEN: 3.0}}))[KITCHEN][KITCHEN] == 0.0
+
+
+def test_a_category_without_threshold_must_be_certain() -> None:
+    """A site whose min_probability leaves one out has not thought of it."""
+    settings = PolicySettings(min_probability={}).model_copy(update={"min_probability": {}})
+    assert ask(item(0.0, 1.0, 0.0, 0.0), settings=settings).category is KITCHEN
+    assert ask(item(0.0, 0.999, 0.001, 0.0), settings=settings).reason == Reason.UNSURE_PROBABILITY.value
 
 
 def test_a_tie_in_cost_goes_to_the_more_probable() -> None:
@@ -298,6 +317,7 @@ def test_an_unusable_lid_diverts_to_other_but_never_hazardous(change: dict[str, 
     """Recyclable and kitchen go to other and say so; hazardous stays on the tray; other has nowhere to go."""
     diverted = ask(item(*SURE[KITCHEN]), with_lid(2, **change))
     assert (opened(diverted), diverted.reason, diverted.category) == (4, Reason.DIVERTED.value, KITCHEN)
+    assert "lid 2 is " in diverted.text
     assert diverted.command is not None
     assert diverted.command.category is OTHER
     assert opened(ask(item(*SURE[RECYCLABLE]), with_lid(1, **change))) == 4
@@ -358,6 +378,8 @@ def test_a_fifth_lid_is_one_more_table() -> None:
     assert opened(ask(kitchen, state(None, None), lids=FIVE)) == 2
     assert opened(ask(kitchen, state(0.5, 0.4), lids=FIVE)) == 5
     assert opened(ask(kitchen, state(0.4, 0.4), lids=FIVE)) == 2
+    assert opened(ask(kitchen, state(0.1, None), lids=FIVE)) == 5, "a lid without sensor counts as empty"
+    assert opened(ask(kitchen, state(0.0, None), lids=FIVE)) == 2, "but not as emptier than empty"
     second = ask(kitchen, state(0.95, 0.9), lids=FIVE)
     assert second.command is not None
     assert (second.command.lid, second.command.hold_ms, second.reason) == (5, 4000, Reason.SORTED.value)
@@ -389,6 +411,13 @@ def test_rest_between_two_openings(closed_t_s: float | None, reason: Reason) -> 
     assert ask(item(*SURE[KITCHEN]), state).reason == reason.value
     by_hand = ask(ManualRequest(ID, 2), state)
     assert (by_hand.command is None) == (reason is Reason.COOLDOWN)
+
+
+def test_the_rest_is_what_the_setting_says() -> None:
+    """To the millisecond, also where it is long."""
+    settings = PolicySettings(cooldown_ms=3000)
+    assert ask(item(*SURE[KITCHEN]), with_lid(1, closed_t_s=97.001), settings=settings).reason == Reason.COOLDOWN.value
+    assert ask(item(*SURE[KITCHEN]), with_lid(1, closed_t_s=97.0), settings=settings).reason == Reason.SORTED.value
 
 
 def test_the_rest_is_told_from_the_latest_of_all_lids() -> None:

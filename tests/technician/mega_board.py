@@ -97,6 +97,7 @@ class MegaBoard:
         self._thread = threading.Thread(target=self._run, name="mega-board", daemon=True)
 
     def __enter__(self) -> MegaBoard:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+        self._turn(b"")  # the BOOT of its power-on is out before anybody can open the port
         self._thread.start()
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +29,8 @@ class Faults:
     signature: bytes = b"\x1e\x98\x01"
     deaf: bool = False
     """The bootloader receives and never answers."""
+    page_s: float = 0.0
+    """Writing one page takes so long."""
     lost_answer: int | None = None
     """The answer to this page's write gets lost, once."""
     cut_at_page: int | None = None
@@ -119,6 +122,7 @@ class Bootloader:
             self.flash[self._address + offset] &= value  # flash only goes from 1 to 0
         self._address += size
         self.pages_written += 1
+        time.sleep(self.faults.page_s)
         return bytes([OK])
 
     def _chip_erase(self, _: bytes) -> bytes:

@@ -14,7 +14,7 @@ from bin_daemon.technician.calibrate_auto import Proposal, calibrate_by_itself, 
 from bin_daemon.technician.calibrate_start import start
 from bin_daemon.technician.calibrate_steps import Steps
 from firmware_protocol.limits import PULSE_MAX_US, PULSE_MIN_US
-from firmware_protocol.messages import Calibration, Caps, Limits
+from firmware_protocol.messages import Calibration, Caps, Limits, ResetCause
 from firmware_protocol.reference import SIM_CAPS
 from tests.technician.calibrate_rig import Rig, calibration
 
@@ -208,3 +208,19 @@ def test_a_stall_that_was_never_seen_is_guessed_with_a_warning() -> None:
     assert jam_limit(50, None, 900)[0] == 250
     assert jam_limit(4000, None, 900)[0] == 5000
     assert jam_limit(300, 1500, 900)[0] == 900
+
+
+def test_a_board_that_watches_no_jams_is_watched_from_here() -> None:
+    """Stored jam limit 0: the controller would never let go; this end does, and proposes a limit."""
+    rig = Rig(PlantSettings(closed_us=1100, open_us=1600))
+    rig.board.save_cal(Calibration(0, 2000, 1000, 20, 0))
+    rig.controller.reset(ResetCause.EXTERNAL, round(rig.now_s * 1000))
+    run, proposal = search(rig)
+    assert (proposal.calibration.jam_ma, proposal.calibration.closed_us) == (860, 1095)
+    assert run.end()
+    rig.board.lids[0].block_opening = 0.5
+    again = begun(rig)
+    start(Steps(again, lambda _: None), lambda _: False)
+    with pytest.raises(DeviceError, match="held up"):
+        calibrate_by_itself(again, lambda _: None)
+    assert again.end()

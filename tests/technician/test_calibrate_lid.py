@@ -72,6 +72,20 @@ def test_no_pulse_beyond_the_servos_range() -> None:
         assert run.arrive().pulse_us == PULSE_MIN_US
 
 
+def test_a_key_held_down_does_not_send_the_lid_on() -> None:
+    """As fast as a keyboard repeats: the order stays within two steps of the lid, so that it stands soon after the last key."""
+    rig = Rig(PlantSettings(closed_us=1000, open_us=2400))
+    run = at_work(rig)
+    for _ in range(40):
+        run.step(50)
+        assert run.target_us - (run.reading.pulse_us or 0) <= 100
+        run.run(0.01)
+        if run.target_us >= 2200:
+            break
+    run.run(0.2)
+    assert run.reading.pulse_us == run.target_us
+
+
 @pytest.mark.parametrize(
     ("happens", "code"),
     [

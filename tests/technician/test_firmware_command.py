@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +16,9 @@ from bin_daemon.cli.firmware import firmware_app
 from bin_daemon.errors import BinError, ConfigError, DeviceError
 from bin_daemon.technician import link
 from bin_daemon.technician.avrdude import Avrdude
+from bin_daemon.technician.avrdude_says import CutOffError
 from bin_daemon.technician.firmware import FlashError
-from bin_daemon.technician.firmware_image import write_hex
+from bin_daemon.technician.firmware_image import Image, write_hex
 from bin_daemon.technician.firmware_store import FirmwareStore
 from tests.technician.mega_board import UID, MegaBoard, program_image
 from tests.technician.mega_bootloader import Faults
@@ -120,12 +124,15 @@ def test_a_script_must_say_yes(run: Run) -> None:
 
 def test_a_failed_flash_offers_the_way_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error first, then the question; yes brings the old firmware back. With --yes nothing is done by itself."""
-    faults = Faults()
+    faults, written = Faults(), list[Image]()
     real = Avrdude.write
 
-    def write(self: Avrdude, image: object) -> None:
+    def write(self: Avrdude, image: Image) -> None:
+        written.append(image)
+        if len(written) > 2:
+            raise CutOffError("tty: the bootloader stopped answering", hint="check the cable")
         faults.says = {"fw_minor": 9} if image == NEW else {}
-        real(self, image)  # type: ignore[arg-type]
+        real(self, image)
 
     monkeypatch.setattr(Avrdude, "write", write)
     with board(faults) as mega:
@@ -133,9 +140,9 @@ def test_a_failed_flash_offers_the_way_back(run: Run, monkeypatch: pytest.Monkey
         assert "the controller runs 1.9.0 (git 0000000b) instead of 1.1.0 (git 0000000b)" in text
         assert "Go back to 1.0.0 (git 0000000a) now? [y/N]: y" in text
         assert mega.runs == OLD.identity
-        with pytest.raises(FlashError):
+        with pytest.raises(FlashError, match="half a firmware"):
             run("flash", "new.hex", "--yes")
-        assert mega.runs == NEW.identity
+    assert written == [NEW, OLD, NEW]
 
 
 def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +152,36 @@ def test_recover_wants_hands_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     with MegaBoard(Path("tty").absolute(), [OLD, NEW]) as mega:
         text = run("flash", "new.hex", "--recover", "--yes", code=1, keys="n\n")
         assert "is on it  not known, it cannot be asked" in text
+        assert "what is on it now is lost" in text
         assert "away from the lids? [y/N]: n" in text
         assert mega.pages_written == 0
         assert "1.1.0" in run("flash", "new.hex", "--recover", "--yes", "--hands-away")
         assert mega.runs == NEW.identity
+
+
+def test_killed_while_writing(run: Run, tmp_path: Path) -> None:
+    """The terminal is gone, kill -9: avrdude finishes its work all the same, and `verify` finds it done."""
+    with board(Faults(page_s=0.05)) as mega:
+        command = [sys.executable, "-m", "bin_daemon", "firmware", "flash", "new.hex", "--yes", "-c", "bin.toml"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as flashing:
+            wait_for(lambda: mega.pages_written > 2)
+            flashing.kill()
+        with pytest.raises(DeviceError, match="another program has the port open"):
+            run("info")  # it would talk into the middle of it
+        wait_for(lambda: mega.runs == NEW.identity)
+        assert "flashing 1.1.0" in run("info")
+        assert "verified: 5000 bytes" in run("verify")
+        told = json.loads(run("info", "--json"))["kept"]
+        assert told["unfinished"] is None
+        assert (told["flashed"]["sha256"], told["previous"]["sha256"]) == (NEW.sha256, OLD.sha256)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Poll, bounded."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_who_has_no_firmware_of_ours(run: Run, tmp_path: Path) -> None:
@@ -172,6 +205,11 @@ def test_nothing_on_the_port(run: Run) -> None:
 def test_verify_without_a_past(run: Run) -> None:
     """Nothing was flashed from here: which image?"""
     FirmwareStore(Path("state")).update(flashed=None)
-    with board(), pytest.raises(ConfigError, match="nothing was flashed from here") as caught:
-        run("verify")
+    with board() as mega:
+        with pytest.raises(ConfigError, match="nothing was flashed from here") as caught:
+            run("verify")
+        with pytest.raises(ConfigError, match="no previous firmware is kept"):
+            run("rollback")
+        assert mega.program
+        assert mega.program.errors.length == mega.program._session == 0  # the port was not even opened
     assert "firmware verify IMAGE" in caught.value.hint

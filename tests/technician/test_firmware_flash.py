@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +11,17 @@ import pytest
 from bin_daemon.errors import ConfigError, DeviceError
 from bin_daemon.lids import waking
 from bin_daemon.technician.avrdude import Avrdude
-from bin_daemon.technician.firmware import Flasher, FlashError, Plan, previous_image
+from bin_daemon.technician.avrdude_says import NoSyncError
+from bin_daemon.technician.firmware import FlashError, previous_image
 from bin_daemon.technician.firmware_gate import RefusedError, enter_bootloader
 from bin_daemon.technician.firmware_image import MEGA2560, Image, read_image
-from bin_daemon.technician.firmware_store import FirmwareStore
 from bin_daemon.technician.link import SilentError, opened_link
 from firmware_protocol.messages import Calibrate, StopLatch
 from firmware_protocol.version import FIRMWARE
 from tests.firmware_protocol.bodies.build import build_image
-from tests.technician.mega_board import UID, MegaBoard, program_image
+from tests.technician.firmware_rig import NEW, OLD, rigged
+from tests.technician.mega_board import UID, program_image
 from tests.technician.mega_bootloader import Faults
-
-OLD, NEW = program_image((1, 0, 0), git=0x0A), program_image((1, 1, 0), git=0x0B, size=5000)
-
-
-@dataclass
-class Somebody:
-    """Agrees, and remembers what was said."""
-
-    answer: bool = True
-    said: list[str] = field(default_factory=list)
-    plans: list[Plan] = field(default_factory=list)
-    moments: dict[str, Callable[[], object]] = field(default_factory=dict)
-
-    def when(self, word: str, happens: Callable[[], object]) -> None:
-        """What happens at the moment when a line that begins so is said."""
-        self.moments[word] = happens
-
-    def say(self, text: str) -> None:
-        """See `Person`."""
-        self.said.append(text)
-        self.moments.get(text.split(maxsplit=1)[0], lambda: None)()
-
-    def agrees(self, plan: Plan) -> bool:
-        """See `Person`."""
-        self.plans.append(plan)
-        return self.answer
-
-
-@dataclass
-class Rig:
-    """A board with OLD on it, as it was flashed from here, and what flashes it."""
-
-    board: MegaBoard
-    flasher: Flasher
-    person: Somebody
-
-    @property
-    def untouched(self) -> bool:
-        """Neither flash nor store knows that anybody was here."""
-        return self.board.pages_written == 0 and self.flasher.store.manifest().unfinished is None
-
-
-@contextmanager
-def rigged(
-    folder: Path,
-    faults: Faults | None = None,
-    *,
-    known: bool = True,
-    flashed: Image | None = OLD,
-    auto_reset: bool = False,
-) -> Iterator[Rig]:
-    """``known``: OLD was flashed from here, which saves reading all of the flash."""
-    store, person = FirmwareStore(folder / "state"), Somebody()
-    if known:
-        store.update(flashed=store.keep(OLD, UID.hex()))
-    with (
-        MegaBoard(folder / "tty", [OLD, NEW], flashed, faults=faults, auto_reset=auto_reset) as board,
-        opened_link(board.path, 115200) as link,
-    ):
-        avrdude = Avrdude(board.path, lambda *_: None, sync_s=2.5, stall_s=1.0)
-        yield Rig(board, Flasher(link, avrdude, store, person, hello_s=1.0, shut_s=0.3), person)
 
 
 def test_a_new_firmware_and_back(tmp_path: Path) -> None:
@@ -100,8 +38,6 @@ def test_a_new_firmware_and_back(tmp_path: Path) -> None:
         assert manifest.previous
         assert (manifest.flashed.sha256, manifest.flashed.uid) == (NEW.sha256, UID.hex())
         assert (manifest.previous.sha256, manifest.previous.version) == (OLD.sha256, (1, 0, 0))
-        assert rig.flasher.verify(NEW)
-        assert not rig.flasher.verify(OLD)
 
         image, kept = previous_image(store)
         assert image == OLD
@@ -118,15 +54,6 @@ def test_an_arduino_that_resets_when_its_port_is_opened(tmp_path: Path, monkeypa
         assert rig.flasher.flash(NEW, "new.hex")
         assert rig.board.runs == NEW.identity
         assert rig.board.bootloader_entries >= 6
-
-
-def test_without_waiting_for_it_such_a_board_stays_in_its_bootloader(tmp_path: Path) -> None:
-    """Why `wait_until_awake`: HELLOs are bytes too. (The same was seen with Arduino's own bootloader in simavr.)"""
-    with rigged(tmp_path, auto_reset=True) as rig:
-        with pytest.raises(SilentError):
-            rig.flasher.link.hello(1.5)
-        assert rig.board.bootloader
-        assert rig.board.runs is None
 
 
 def test_nobody_agrees(tmp_path: Path) -> None:
@@ -164,8 +91,9 @@ def test_without_force_only_newer_ones(tmp_path: Path, image: Image, said: str, 
         (program_image((2, 0, 0), board=7), "another board .unknown board 7"),
         (program_image((2, 0, 0), protocol=2), "speaks protocol 2"),
         (Image(b"\x0c\x94 some sketch", None), "no identification block"),
+        (Image(b"\xff\xff" + NEW.data[2:], NEW.identity), "does not begin with a program"),
     ],
-    ids=["board", "protocol", "sketch"],
+    ids=["board", "protocol", "sketch", "no start"],
 )
 def test_images_that_never_go_on(tmp_path: Path, image: Image, said: str) -> None:
     """Not with --force, nor with --recover."""
@@ -191,7 +119,7 @@ def test_a_lid_that_is_not_shut(tmp_path: Path) -> None:
             board.lids[1].block_closing = 0.4
             assert rig.board.program
             rig.board.program.core.boot(rig.board.program._now_ms)  # its switch is looked at when it starts
-        with pytest.raises(RefusedError, match=r"lid 2 is (homing|unknown|reversing|halted)"):
+        with pytest.raises(RefusedError, match=r"lid 2 is (homing|unknown|reversing|open|in fault)"):
             rig.flasher.flash(NEW, "new.hex")
         with pytest.raises(RefusedError, match="refuses to enter its bootloader"):
             enter_bootloader(rig.flasher.link)
@@ -220,8 +148,18 @@ def test_calibration_latch_and_stop_switch(tmp_path: Path) -> None:
         assert rig.board.bootloader_entries == 0
 
 
+def test_the_gate_is_asked_again(tmp_path: Path) -> None:
+    """Minutes may pass before somebody agrees: the stop switch is seen before the present firmware is read, too."""
+    with rigged(tmp_path) as rig:
+        rig.person.when("agrees", lambda: vars(rig.board.board).update(mushroom=True))
+        with pytest.raises(DeviceError, match=r"stop switch is pressed.*Nothing was written"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
+        assert rig.board.bootloader_entries == 0
+
+
 def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
-    """Half a firmware: said so, refused without --recover, mended with it; the way back stays what it was."""
+    """Half a firmware: said so, refused without --recover; with it the old one is put back, and nothing lies behind that."""
     with rigged(tmp_path, Faults(cut_at_page=9)) as rig:
         store = rig.flasher.store
         with pytest.raises(FlashError, match="half a firmware and runs none") as caught:
@@ -238,13 +176,14 @@ def test_supply_cut_in_the_middle_and_recovered(tmp_path: Path) -> None:
         assert "--recover" in silent.value.hint
 
         rig.board.power_cycle()
-        assert rig.flasher.flash(NEW, "new.hex", recover=True)
+        image, kept = previous_image(store)
+        assert rig.flasher.flash(image, kept.words, recover=True)
         assert rig.person.plans[-1].controller is None
-        assert rig.board.runs == NEW.identity
+        assert rig.board.runs == OLD.identity
         manifest = store.manifest()
-        assert manifest.unfinished is None
-        assert manifest.previous
-        assert manifest.previous.sha256 == OLD.sha256
+        assert manifest.flashed
+        assert manifest.flashed.sha256 == OLD.sha256
+        assert (manifest.unfinished, manifest.previous) == (None, None)
 
 
 def test_a_blank_board_gets_the_built_image(
@@ -268,6 +207,28 @@ def test_what_was_written_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(FlashError, match=r"first at 0x02bc.*half a firmware") as caught:
             rig.flasher.flash(NEW, "new.hex")
         assert "--recover" in caught.value.hint
+        assert rig.flasher.store.manifest().unfinished
+
+
+def test_the_bootloader_is_not_there_when_it_comes_to_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was written: said so, and nothing is left unfinished."""
+
+    def write(*_: object) -> None:
+        raise NoSyncError("tty: the bootloader does not answer", hint="try again")
+
+    monkeypatch.setattr(Avrdude, "write", write)
+    with rigged(tmp_path) as rig:
+        with pytest.raises(DeviceError, match=r"does not answer.*Nothing was written"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
+
+
+def test_it_reads_back_other_bytes(tmp_path: Path) -> None:
+    """Avrdude was content and HELLO is right, but our own reading is not: SHA-256 decides."""
+    with rigged(tmp_path) as rig:
+        rig.person.when("reading", lambda: rig.board.faults.stuck_low.update({700: 0xFF}))
+        with pytest.raises(FlashError, match="the flash does not hold the image"):
+            rig.flasher.flash(NEW, "new.hex")
         assert rig.flasher.store.manifest().unfinished
 
 
@@ -317,6 +278,25 @@ def test_the_port_is_taken(tmp_path: Path) -> None:
     assert "sudo systemctl stop bin-daemon" in caught.value.hint
 
 
+def test_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before writing nothing is touched; after it, the error says that the controller is well."""
+    with rigged(tmp_path) as rig:
+        store = rig.flasher.store
+
+        def full(*_: object, **__: object) -> None:
+            raise ConfigError("No space left on device", hint="make room")
+
+        monkeypatch.setattr(store, "keep", full)
+        with pytest.raises(ConfigError, match="No space left"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.untouched
+        monkeypatch.undo()
+        rig.person.when("starting", lambda: monkeypatch.setattr(store, "update", full))
+        with pytest.raises(ConfigError, match=r"the controller runs 1.1.0 .* could not be noted"):
+            rig.flasher.flash(NEW, "new.hex")
+        assert rig.board.runs == NEW.identity
+
+
 def test_no_avrdude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found before anybody is asked."""
     with rigged(tmp_path) as rig:
@@ -325,3 +305,17 @@ def test_no_avrdude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             rig.flasher.flash(NEW, "new.hex")
         assert rig.untouched
         assert not rig.person.plans
+
+
+def test_the_controller_vanishes_while_it_is_asked(tmp_path: Path) -> None:
+    """Before HELLO, and after the session was lost: one kind of error, with what to do."""
+    with rigged(tmp_path) as rig:
+        link = rig.flasher.link
+        with pytest.raises(DeviceError, match="no session"):
+            enter_bootloader(link)
+        link.hello()
+        rig.board.faults.mute = True
+        with pytest.raises(DeviceError, match=r"no answer to EnterBootloader after 5 repeats|silent") as caught:
+            enter_bootloader(link)
+        assert "check the cable" in caught.value.hint
+        assert rig.untouched

@@ -45,6 +45,12 @@ class Mega(NamedTuple):
         return name, float(ms) / 1000
 
 
+@pytest.fixture(autouse=True)
+def busy_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the board's own time may fall behind ours; its BOOT ends the waiting."""
+    monkeypatch.setattr(waking, "QUIET_S", 20.0)
+
+
 @pytest.fixture
 def program(build_once: Once) -> Path:
     """What `make firmware` builds."""
@@ -68,7 +74,7 @@ def emulator(build_once: Once) -> Path:
 def plugged(emulator: Path, folder: Path, *images: Path, auto_reset: bool = True) -> Iterator[Mega]:
     """Switched on."""
     link = folder / "tty"
-    command = [emulator, link, str(int(auto_reset)), BOOTLOADER, *images]
+    command = [str(word) for word in (emulator, link, int(auto_reset), BOOTLOADER, *images)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             board = Mega(str(link), process)
@@ -102,7 +108,8 @@ def test_how_long_it_waits(emulator: Path, program: Path, tmp_path: Path) -> Non
         with serial.Serial(board.port):
             assert board.enters()[0] == "bootloader"
             name, after_s = board.enters()
-        assert (name, after_s) == ("program", pytest.approx(FIRST_BYTE_S, abs=0.1))
+        assert name == "program"
+        assert after_s == pytest.approx(FIRST_BYTE_S, abs=0.1)
         with serial.Serial(board.port) as port:
             assert board.enters()[0] == "bootloader"
             time.sleep(0.4)
@@ -121,7 +128,7 @@ def test_hello_at_once_holds_it_for_ever(emulator: Path, program: Path, tmp_path
             link.hello(12.0)
         with pytest.MonkeyPatch.context() as patch, opened_link(board.port, 115200) as link:
             patch.setattr(waking, "has_modem_lines", lambda _: True)
-            assert link.hello(0.5).lids == 4
+            assert link.hello(2.0).lids == 4
 
 
 @pytest.mark.parametrize("auto_reset", [True, False], ids=["with DTR", "RESET-EN cut"])

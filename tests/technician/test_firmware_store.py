@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bin_daemon.errors import ConfigError
+from bin_daemon.model import durable
 from bin_daemon.model.durable import write_durably
-from bin_daemon.technician import firmware_store
 from bin_daemon.technician.firmware import previous_image
 from bin_daemon.technician.firmware_image import Image
 from bin_daemon.technician.firmware_store import FirmwareStore, Manifest
@@ -77,7 +77,7 @@ def test_a_power_cut_at_any_moment(store: FirmwareStore, monkeypatch: pytest.Mon
             tick()  # type: ignore[operator]
             return real_replace(self, target)
 
-        monkeypatch.setattr(firmware_store, "write_durably", write)
+        monkeypatch.setattr(durable, "write_durably", write)
         monkeypatch.setattr(Path, "replace", replace)
         with pytest.raises(CutError):
             store.update(previous=store.keep(B, "01"))
@@ -129,6 +129,6 @@ def test_no_room_and_no_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(firmware_store, "write_durably", full)
+    monkeypatch.setattr(durable, "write_durably", full)
     with pytest.raises(ConfigError, match="No space left"):
         FirmwareStore(tmp_path).keep(A, "01")

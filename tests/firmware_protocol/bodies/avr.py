@@ -46,7 +46,11 @@ class AvrBody(LockstepBody):
     def damage_calibration(self, cal: m.Calibration) -> None:
         """The whole EEPROM: where the image keeps it is the image's own affair."""
         noise = bytes((cal.lid * 7 + n * 31 + 0x5A) % 256 for n in range(EEPROM_BYTES))
-        self._put("E", struct.pack("<H", 0) + noise)
+        self.write_eeprom(0, noise)
+
+    def write_eeprom(self, at: int, data: bytes) -> None:
+        """From outside, in no time."""
+        self._put("E", struct.pack("<H", at) + data)
 
     def hang(self, *, interrupts: bool = True) -> None:
         """The main loop stands still; interrupts go on, or not."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-FIRMWARE = ROOT / "firmware_protocol" / "firmware"
+FIRMWARE = Path(os.environ.get("BIN_FIRMWARE_SOURCES", ROOT / "firmware_protocol" / "firmware"))
+"""Elsewhere for `board_mutants`, which tests what these tests notice."""
 SOURCES = Path(__file__).with_name("c")
 SIMAVR = Path("/usr/include/simavr")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 
 import serial
 
+from bin_daemon.lids.waking import wait_until_awake
 from firmware_protocol import messages as m
 from firmware_protocol.framing import Decoder, encode
 from firmware_protocol.messages import Frame, ResetCause
@@ -14,9 +16,15 @@ from tests.firmware_protocol.bodies.body import ALL_NEEDS, Inputs, Pulse, Seen
 
 REBOOT_SESSION = 0xFEED
 HELLO_S = 0.25
-HELLOS = 40
+HELLOS = 60
 BOOT_S = 12.0
 """A board whose bootloader waits for a programmer takes a while."""
+
+
+def _rests(told: m.Message) -> bool:
+    """Telemetry says that every lid is shut and without a signal."""
+    assert isinstance(told, m.Telemetry)
+    return all(x.state in (m.LidPhase.CLOSED, m.LidPhase.ABSENT) and x.pos_us is None for x in told.slots)
 
 
 class PortBody:
@@ -32,7 +40,9 @@ class PortBody:
         self.seen = Seen()
         self.used_actions = secrets.randbelow(2**16) << 15
         """The board remembers ids over a REBOOT: each test takes others."""
-        self._port = serial.serial_for_url(port, 115200, timeout=0, write_timeout=2)
+        self._port = serial.serial_for_url(port, 115200, timeout=0.05, write_timeout=2, exclusive=True)
+        wait_until_awake(self._port, port)  # a HELLO too early would hold an Arduino in its bootloader
+        self._port.timeout = 0
         self._t_ms = 0.0
         self._decoder = Decoder()
         self._pulses: dict[int, float | None] = {}
@@ -46,15 +56,23 @@ class PortBody:
                 break
         self._send(m.Reboot(), 1)
         assert self._hears(m.Boot, BOOT_S), f"no board at {self._port.name} said BOOT within {BOOT_S:g} s of a REBOOT"
+        for _ in range(HELLOS):
+            self._send(m.Hello(m.PROTO_MAJOR, 0, 100), 0)
+            if self._hears(m.Telemetry, HELLO_S, _rests):
+                return
+        raise AssertionError(f"the lids at {self._port.name} do not come to rest on their closed switches")
 
     def _send(self, message: m.Message, seq: int) -> None:
         self._port.write(b"\x00" + encode(Frame(REBOOT_SESSION, seq, message).to_body()))
 
-    def _hears(self, kind: type[m.Message], timeout_s: float) -> bool:
+    def _hears(
+        self, kind: type[m.Message], timeout_s: float, fits: Callable[[m.Message], bool] = lambda _: True
+    ) -> bool:
         decoder, end_t_s = Decoder(), time.monotonic() + timeout_s
         while time.monotonic() < end_t_s:
             for body in decoder.feed(self._port.read(4096)):
-                if isinstance(Frame.from_body(body).message, kind):
+                message = Frame.from_body(body).message
+                if isinstance(message, kind) and fits(message):
                     return True
             time.sleep(0.002)
         return False

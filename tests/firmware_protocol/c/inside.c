@@ -339,6 +339,48 @@ static void no_board_has_more_lids_than_there_is_room_for(void)
     CHECK(core.lid_count == BIN_LIDS_MAX);
 }
 
+/* Rows beyond the lids that are fitted: whatever lies there, nothing looks at them or writes to them. */
+static void lids_that_are_not_fitted_are_left_alone(void)
+{
+    static const uint8_t phases[] = {BIN_LID_PHASE_WAITING, BIN_LID_PHASE_OPENING, BIN_LID_PHASE_OPEN,
+                                     BIN_LID_PHASE_FAULT,   BIN_LID_PHASE_JOGGING, BIN_LID_PHASE_HALTED};
+    struct bin_lid before[BIN_LIDS_MAX];
+    size_t i, n;
+
+    for (i = 0; i < sizeof phases; i++) {
+        ready();
+        for (n = 4; n < BIN_LIDS_MAX; n++) {
+            core.lids[n] = core.lids[0];
+            core.lids[n].number = (uint8_t)n;
+            core.lids[n].phase = phases[i];
+            core.lids[n].moved = core.lids[n].close_due = core.lids[n].stay = true;
+            core.lids[n].start_within_ms = 60000;
+            core.lids[n].action_id = 1;
+            board.pulse_us[n] = 1234;
+        }
+        memcpy(before, core.lids, sizeof before);
+        CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+        later(3000);
+        later(20);
+        bin_halt(&core);
+        later(3000);
+        bin_latch(&core);
+        later(20);
+        CHECK(bin_clear(&core).code == BIN_CODE_OK_ACCEPTED);
+        CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+        CHECK(bin_jog(&core, 1, 1500).code == BIN_CODE_OK_ACCEPTED);
+        later(20);
+        bin_end_calibration(&core);
+        later(2000);
+        bin_lids_close_all(&core);
+        later(20);
+        CHECK(memcmp(before + 4, core.lids + 4, (BIN_LIDS_MAX - 4) * sizeof before[0]) == 0);
+        for (n = 4; n < BIN_LIDS_MAX; n++) {
+            CHECK(board.pulse_us[n] == 1234);
+        }
+    }
+}
+
 static void a_full_line_loses_whole_frames_and_nothing_else(void)
 {
     ready(), board.line_full = true;
@@ -558,6 +600,61 @@ static void numbers_run_from_65535_to_1(void)
     CHECK(core.event_count == 1 && core.events[0].seq == 1);
 }
 
+/* Lid slots fill their place and no byte more; lids that are not fitted are absent and all unknown. */
+static void four_slots_fill_their_place(void)
+{
+    uint8_t at[BIN_SLOTS * BIN_SIZE_LID_TELEMETRY + 1];
+    size_t i;
+
+    ready(), identity.lids = 5;
+    bin_core_init(&core, &hal, &identity, &survivor, BIN_RESET_CAUSE_EXTERNAL, 0);
+    memset(at, 0x11, sizeof at);
+    put_slots(&core, at, 4);
+    CHECK(at[BIN_AT_LID_TELEMETRY_STATE] == BIN_LID_PHASE_CLOSED);
+    for (i = BIN_SIZE_LID_TELEMETRY; i < sizeof at - 1; i++) {
+        CHECK(at[i] == 0xFF);
+    }
+    CHECK(at[sizeof at - 1] == 0x11);
+}
+
+static uint16_t silence_told(uint32_t ms)
+{
+    ready();
+    bin_core_tick(&core, core.now_ms + ms);
+    CHECK(!core.host_alive && core.events[0].kind == BIN_EVENT_KIND_HOST_LOST);
+    return core.events[0].value;
+}
+
+static void the_silence_of_a_host_stops_at_65534(void)
+{
+    CHECK(silence_told(2001) == 2001);
+    CHECK(silence_told(65533) == 65533);
+    CHECK(silence_told(65534) == 65534);
+    CHECK(silence_told(65535) == 65534);
+}
+
+static void telemetry_periods(void)
+{
+    static const uint16_t asked[] = {0, 1, 49, 50, 51, 9999, 10000, 10001, 65535};
+    static const uint16_t given[] = {0, 50, 50, 50, 51, 9999, 10000, 10000, 10000};
+    size_t i;
+
+    for (i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        CHECK(clamp_period(asked[i]) == given[i]);
+    }
+    for (i = 99; i < 102; i++) { /* while a lid moves: every 100 ms at least */
+        ready(), core.telemetry_ms = (uint16_t)i;
+        CHECK(ask_to_open(0) == BIN_CODE_OK_ACCEPTED);
+        board.limits[0] = 0;
+        core.told_ms = core.now_ms;
+        board.sent = 0;
+        later((i < 100 ? 99 : 100) - 1);
+        CHECK(board.sent == 0);
+        later(1);
+        CHECK(board.sent == 1);
+    }
+}
+
 /* Telemetry speaks only to a host; asked without one, it says so. */
 static void without_a_host_the_state_is_no_host(void)
 {
@@ -650,6 +747,7 @@ int main(void)
     openings_are_forgotten_oldest_first();
     a_board_need_not_listen_to_motions();
     no_board_has_more_lids_than_there_is_room_for();
+    lids_that_are_not_fitted_are_left_alone();
     a_full_line_loses_whole_frames_and_nothing_else();
     a_damaged_calibration_is_not_used();
     the_hold_time_is_clamped();
@@ -662,6 +760,9 @@ int main(void)
     calibration_ends_after_30_s();
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();
+    four_slots_fill_their_place();
+    the_silence_of_a_host_stops_at_65534();
+    telemetry_periods();
     without_a_host_the_state_is_no_host();
     a_reset_in_the_middle_of_a_write_loses_no_action();
     damaged_action_ids_are_forgotten();

@@ -1,7 +1,7 @@
 """Runs a libFuzzer program: bounded and repeatable every day, long by hand.
 
-Long: ``python -m tests.firmware_protocol.fuzz.fuzzing core 600 CORPUS`` (or ``frame``) fuzzes for 600 s with a random seed, starts
-from the seeds and keeps what it finds in the folder CORPUS; a broken promise leaves a crash file there and exits 1.
+Long: ``python -m tests.firmware_protocol.fuzz.fuzzing core 600 CORPUS`` (or ``frame``) fuzzes for 600 s with a random seed,
+starts from the seeds and keeps what it finds in the folder CORPUS; a broken promise leaves a crash file there and exits 1.
 """
 
 from __future__ import annotations

@@ -127,6 +127,10 @@ static bool run(uint8_t code)
         board.survivor.copies[0].crc ^= (uint16_t)(1u << *at);
         board.survivor.copies[1].crc ^= (uint16_t)(1u << number(1));
         return false;
+    case 'N':
+        board.core.last_seq = (uint16_t)number(2);
+        board.core.event_seq = (uint16_t)number(2);
+        return false;
     default:
         fprintf(stderr, "no op %d\n", code);
         exit(2);

@@ -137,6 +137,18 @@ class Damage(Op):
         return bytes([self.bit])
 
 
+@dataclass(frozen=True, slots=True)
+class Count(Op):
+    """As if the session had seen so many commands and events."""
+
+    CODE = b"N"
+    seq: int
+    event_seq: int
+
+    def payload(self) -> bytes:
+        return struct.pack("<HH", self.seq, self.event_seq)
+
+
 Script = list[Op]
 
 
@@ -249,6 +261,8 @@ class PythonEnd:
             board.eeprom[op.lid] = op.cal
         elif isinstance(op, Damage):
             self.controller.survivor.crc ^= 1 << op.bit
+        elif isinstance(op, Count):
+            self.controller._last_seq, self.controller._event_seq = op.seq, op.event_seq
 
     def _boot(self, op: Boot) -> None:
         self.now_ms = op.now_ms

@@ -17,7 +17,7 @@ from tests.firmware_protocol.fuzz.build import compile_program, plant
 from tests.firmware_protocol.fuzz.stories import Story, story
 from tests.firmware_protocol.fuzz.twins import CoreEnd, difference, shrink
 
-STORIES = int(os.environ.get("BIN_STORIES", "70"))
+STORIES = int(os.environ.get("BIN_STORIES", "60"))
 FIRST = int(os.environ.get("BIN_STORIES_FROM", "0"))
 LENGTH = 800
 NOT_HEARD = {"ControllerState.NO_HOST", *(f"Type.{x.name}" for x in Type if x < 0x80)}

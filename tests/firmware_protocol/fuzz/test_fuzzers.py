@@ -13,7 +13,7 @@ import pytest
 from tests.firmware_protocol.fuzz.build import compile_fuzzer, plant
 from tests.firmware_protocol.fuzz.fuzzing import fuzz
 
-FRAME_RUNS, CORE_RUNS = 250_000, 6000
+FRAME_RUNS, CORE_RUNS = 150_000, 4000
 FRAME_EDGES, CORE_EDGES = 45, 700
 """Of 54 and about 830 that these runs reach; a fuzzer whose input goes nowhere reaches a tenth."""
 

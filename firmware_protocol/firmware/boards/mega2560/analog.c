@@ -1,19 +1,19 @@
-/* The converter works through its channels by interrupt, about 0.11 ms each. A hobby servo draws its current in bursts at the rate of
- * its signal and of its motor's bridge: only the mean over a whole 20 ms frame says how hard it pushes. */
+/* The converter works through its channels by interrupt, about 0.11 ms each. A hobby servo draws its current in bursts at
+ * the rate of its signal and of its motor's bridge: only the mean over a whole 20 ms frame says how hard it pushes. */
 #include "analog.h"
 
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <util/atomic.h>
 #include <util/crc16.h>
 
 #include "bin_core.h"
 #include "gpio.h"
 
 #define VSERVO BOARD_LIDS /* places in the sums */
-#define THROWN_AWAY (BOARD_LIDS + 1u) /* the bandgap is weak: its first conversion after the others is wrong */
-#define BANDGAP (BOARD_LIDS + 2u)
-#define TURNS (BOARD_LIDS + 3u)
-#define ROUNDS 26u          /* x 7 conversions x 0.11 ms = 20 ms */
+#define BANDGAP (BOARD_LIDS + 3u) /* the bandgap is weak: its first two conversions after the others are wrong, and not used */
+#define TURNS (BOARD_LIDS + 4u)
+#define ROUNDS 23u          /* x 8 conversions x 0.11 ms = 20 ms */
 
 #define REFERENCE _BV(REFS0) /* AVcc */
 #define CLOCK (_BV(ADPS2) | _BV(ADPS1) | _BV(ADPS0)) /* 125 kHz: 13 cycles a conversion */
@@ -25,7 +25,7 @@
                 (1ULL * ADC_STEPS * CURRENT_MV_PER_A_AT_5V * ROUNDS)))
 
 static const uint8_t channels[TURNS] = {
-    ADC_CURRENT_0, ADC_CURRENT_1, ADC_CURRENT_2, ADC_CURRENT_3, ADC_VSERVO, ADC_BANDGAP, ADC_BANDGAP,
+    ADC_CURRENT_0, ADC_CURRENT_1, ADC_CURRENT_2, ADC_CURRENT_3, ADC_VSERVO, ADC_BANDGAP, ADC_BANDGAP, ADC_BANDGAP,
 };
 /* One set of sums grows while the other, of ROUNDS conversions, stands still for 20 ms. */
 static uint16_t sums[2][TURNS];
@@ -57,18 +57,25 @@ ISR(ADC_vect)
         if (++round == ROUNDS) {
             round = 0;
             growing ^= 1u;
-            for (uint8_t i = 0; i < TURNS; i++)
+            for (uint8_t i = 0; i < TURNS; i++) {
                 sums[growing][i] = 0;
+            }
         }
     }
     ADMUX = REFERENCE | channels[turn];
     ADCSRA |= _BV(ADSC);
 }
 
-/* The loop looks every ms or so: the set that stands still is not begun anew while it reads. */
+/* In one go: between the choice of the set and the reading of its second byte that set may be wiped and grow. */
 static uint16_t sum_of(uint8_t place)
 {
-    return sums[growing ^ 1u][place];
+    uint16_t sum;
+
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+    {
+        sum = sums[growing ^ 1u][place];
+    }
+    return sum;
 }
 
 /* AVcc is the scale of all sums, and the bandgap tells how large it is: both cancel. */
@@ -85,13 +92,15 @@ void analog_tick(void)
 {
     static uint8_t seen;
 
-    if (seen == growing)
+    if (seen == growing) {
         return;
+    }
     seen = growing;
     vin_mv = mv_of((uint32_t)ADC_STEPS * ROUNDS, BANDGAP_MV);
     vservo_mv = mv_of(sum_of(VSERVO), BANDGAP_MV * VSERVO_DIVIDER);
-    if (vservo_mv < VSERVO_DEAD_MV)
+    if (vservo_mv < VSERVO_DEAD_MV) {
         vservo_mv = BIN_UNKNOWN_U16;
+    }
 }
 
 uint16_t analog_current_ma(uint8_t lid)
@@ -122,8 +131,8 @@ uint16_t analog_noise(void)
     ADCSRA = _BV(ADEN) | CLOCK;
     for (uint16_t i = 0; i < NOISE_LOOKS; i++) {
         ADCSRA |= _BV(ADSC);
-        while (ADCSRA & _BV(ADSC))
-            ;
+        while (ADCSRA & _BV(ADSC)) {
+        }
         noise = _crc_ccitt_update(noise, ADCL);
         noise = _crc_ccitt_update(noise, ADCH);
     }

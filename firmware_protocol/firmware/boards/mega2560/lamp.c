@@ -39,10 +39,12 @@ static void put(void)
     uint8_t bits = 0;
 
     memcpy_P(&pattern, &patterns[shown], sizeof pattern);
-    if (pattern.light >> step & 1u)
+    if (pattern.light >> step & 1u) {
         bits |= pattern.colour;
-    if (first_round && (pattern.sound >> step & 1u))
+    }
+    if (first_round && (pattern.sound >> step & 1u)) {
         bits |= GPIO_BIT(PIN_BUZZER);
+    }
     GPIO_PORT(PIN_LAMP_RED) = (uint8_t)((GPIO_PORT(PIN_LAMP_RED) & ~LAMP_BITS) | bits);
 }
 
@@ -58,8 +60,9 @@ void lamp_show(uint8_t pattern, uint16_t duration_ms)
 {
     ends = duration_ms != 0;
     left_ms = duration_ms;
-    if (pattern == shown || pattern >= sizeof patterns / sizeof patterns[0])
+    if (pattern == shown || pattern >= sizeof patterns / sizeof patterns[0]) {
         return;
+    }
     shown = pattern;
     step = 0;
     step_ms = 0;
@@ -69,14 +72,16 @@ void lamp_show(uint8_t pattern, uint16_t duration_ms)
 
 void lamp_tick(void)
 {
-    if (shown == BIN_PATTERN_OFF)
+    if (shown == BIN_PATTERN_OFF) {
         return;
+    }
     if (ends && --left_ms == 0) {
         lamp_show(BIN_PATTERN_OFF, 0);
         return;
     }
-    if (++step_ms < STEP_MS)
+    if (++step_ms < STEP_MS) {
         return;
+    }
     step_ms = 0;
     if (++step == STEPS) {
         step = 0;

@@ -1,4 +1,4 @@
-/* The controller on an Arduino Mega 2560: what the core asks of its board, and the loop that drives it. */
+/* The controller on an Arduino Mega 2560: from its start to the loop that drives the core. */
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/sleep.h>
@@ -9,6 +9,7 @@
 #include "bin_core.h"
 #include "board.h"
 #include "gpio.h"
+#include "hal.h"
 #include "inputs.h"
 #include "lamp.h"
 #include "reset.h"
@@ -21,16 +22,13 @@
 #define SETTLE_MS 25u   /* inputs are debounced and analog means are there before the core looks at them */
 #define LEAVE_MS 500u   /* for the line and the EEPROM to finish before a restart */
 #define LAST_BYTES_MS 2u
-
-enum leaving { STAY, REBOOT, BOOTLOADER };
+#define MOUTHFUL 16u /* bytes; 11.5 come in 1 ms */
 
 static struct bin_core core;
 static struct bin_survivor survivor __attribute__((section(".noinit")));
 static volatile uint32_t clock_ms;
-static enum leaving leaving;
 
 _Static_assert(BOARD_LIDS <= BIN_LIDS_MAX, "the core has room for the lids");
-_Static_assert(SERVO_OFF == BIN_NO_PULSE, "one code for no signal");
 
 ISR(TIMER0_COMPA_vect)
 {
@@ -48,110 +46,6 @@ static uint32_t now_ms(void)
     return now;
 }
 
-/* ---- the core's board ----------------------------------------------------------------------------------------------- */
-
-static void set_pulse_us(void *ctx, uint8_t lid, uint16_t pulse_us)
-{
-    (void)ctx;
-    servo_set(lid, pulse_us);
-}
-
-static uint8_t limits(void *ctx, uint8_t lid)
-{
-    (void)ctx;
-    return inputs_limits(lid);
-}
-
-static uint16_t current_ma(void *ctx, uint8_t lid)
-{
-    (void)ctx;
-    return analog_current_ma(lid);
-}
-
-static uint16_t fill_mm(void *ctx, uint8_t lid)
-{
-    (void)ctx;
-    return ultrasonic_mm(lid);
-}
-
-static bool pinch(void *ctx, uint16_t *lids)
-{
-    (void)ctx;
-    *lids = inputs_pinch();
-    return true;
-}
-
-static uint16_t vin_mv(void *ctx)
-{
-    (void)ctx;
-    return analog_vin_mv();
-}
-
-static uint16_t vservo_mv(void *ctx)
-{
-    (void)ctx;
-    return analog_vservo_mv();
-}
-
-static int8_t temp_c(void *ctx)
-{
-    (void)ctx;
-    return BIN_UNKNOWN_TEMP; /* this chip has no thermometer */
-}
-
-static bool stop_pressed(void *ctx)
-{
-    (void)ctx;
-    return inputs_stop_pressed();
-}
-
-static void indicate(void *ctx, uint8_t pattern, uint16_t duration_ms)
-{
-    (void)ctx;
-    lamp_show(pattern, duration_ms);
-}
-
-static bool load_cal(void *ctx, uint8_t lid, struct bin_cal *cal)
-{
-    (void)ctx;
-    return store_load_cal(lid, cal);
-}
-
-static void save_cal(void *ctx, uint8_t lid, const struct bin_cal *cal)
-{
-    (void)ctx;
-    store_save_cal(lid, cal);
-}
-
-static bool send(void *ctx, const uint8_t *data, uint8_t len)
-{
-    (void)ctx;
-    return uart_send(data, len);
-}
-
-static void restart(void *ctx, bool bootloader)
-{
-    (void)ctx;
-    leaving = bootloader ? BOOTLOADER : REBOOT;
-}
-
-static const struct bin_hal hal = {
-    .set_pulse_us = set_pulse_us,
-    .limits = limits,
-    .current_ma = current_ma,
-    .fill_mm = fill_mm,
-    .pinch = pinch,
-    .vin_mv = vin_mv,
-    .vservo_mv = vservo_mv,
-    .temp_c = temp_c,
-    .stop_pressed = stop_pressed,
-    .indicate = indicate,
-    .load_cal = load_cal,
-    .save_cal = save_cal,
-    .send = send,
-    .restart = restart,
-};
-
 static struct bin_identity identity = {
     .fw_major = BIN_FW_MAJOR,
     .fw_minor = BIN_FW_MINOR,
@@ -163,13 +57,12 @@ static struct bin_identity identity = {
     .lids = BOARD_LIDS,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------------------------ */
-
 /* Made at the very first start, from the memory's power-on pattern and the noise of an open input, and kept. */
 static void find_uid(void)
 {
-    if (store_load_uid(identity.uid))
+    if (store_load_uid(identity.uid)) {
         return;
+    }
     memcpy(identity.uid, reset_noise(), UID_SIZE);
     for (uint8_t i = 0; i < UID_SIZE; i += 2u) {
         const uint16_t noise = analog_noise();
@@ -194,8 +87,9 @@ static void sleep_until_due(uint32_t done_ms, bool listens)
     gpio_low(PIN_BUSY);
     for (;;) {
         cli(); /* between the look and the sleep nothing may slip through: sei's next instruction still runs undisturbed */
-        if (clock_ms != done_ms || (listens && uart_frame_ended()))
+        if (clock_ms != done_ms || (listens && uart_frame_ended())) {
             break;
+        }
         sleep_enable();
         sei();
         sleep_cpu();
@@ -233,16 +127,19 @@ static void leave(void)
 {
     uint32_t waited_ms = 0;
 
-    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++)
+    for (uint8_t lid = 0; lid < BOARD_LIDS; lid++) {
         servo_set(lid, SERVO_OFF);
+    }
     lamp_show(BIN_PATTERN_OFF, 0);
     run_board(2u * SERVO_FRAME_MS); /* pulses end as pulses */
-    while ((!uart_sent_all() || !store_idle()) && waited_ms++ < LEAVE_MS)
+    while ((!uart_sent_all() || !store_idle()) && waited_ms++ < LEAVE_MS) {
         run_board(1);
+    }
     run_board(LAST_BYTES_MS);
     servo_end();
-    if (leaving == REBOOT)
+    if (hal_leaving() == REBOOT) {
         reset_now();
+    }
     TIMSK0 = 0;
     uart_end();
     analog_end();
@@ -250,13 +147,15 @@ static void leave(void)
     bootloader_now();
 }
 
+/* One mouthful: however much comes in, a tick is due in between. */
 static void hear(void)
 {
-    uint8_t data[32];
-    uint8_t len;
+    uint8_t data[MOUTHFUL];
+    const uint8_t len = uart_take(data, sizeof data);
 
-    while (leaving == STAY && (len = uart_take(data, sizeof data)) > 0)
+    if (len > 0) {
         bin_core_receive(&core, data, len, now_ms());
+    }
 }
 
 int main(void)
@@ -276,20 +175,22 @@ int main(void)
     set_sleep_mode(SLEEP_MODE_IDLE);
     sei();
     run_board(SETTLE_MS);
-    if (bootloader_there())
+    if (bootloader_there()) {
         identity.caps |= BIN_CAPS_BOOTLOADER;
+    }
     done_ms = now_ms();
     bin_core_init(&core, &hal, &identity, &survivor, reset_cause(), done_ms);
     for (;;) {
         sleep_until_due(done_ms, true);
         hear();
-        if (leaving == STAY && now_ms() != done_ms) {
+        if (hal_leaving() == STAY && now_ms() != done_ms) {
             done_ms = now_ms();
             tick_board();
             bin_core_tick(&core, done_ms);
             watchdog_calm();
         }
-        if (leaving != STAY)
+        if (hal_leaving() != STAY) {
             leave();
+        }
     }
 }

@@ -1,13 +1,14 @@
 /* Pin map and scale factors of the Arduino Mega 2560 (ATmega2560, 16 MHz, 5 V).
  *
- * Plain numbers without avr/io.h, so that a test harness on a PC can include it too. A pin is "port letter, bit"; an analog input is
- * its channel number. Lids count from 0 here and from 1 for people. README.md holds the same table; a test compares the two.
+ * Plain numbers without avr/io.h, so that a test harness on a PC can include it too. A pin is "port letter, bit"; an analog
+ * input is its channel number. Lids count from 0 here and from 1 for people. README.md holds the same table; a test compares
+ * the two.
  *
- * Whatever breaks or is not fitted must land on the safe side. All switch inputs have the chip's pull-up, so a cut wire reads high:
+ * Whatever breaks or is not fitted must land on the safe side. All switch inputs have the chip's pull-up, so a cut wire
+ * reads high:
  *  - limit switch: normally open, to ground; cut = "not on the switch": such a lid never counts as shut;
  *  - pinch strip: normally closed, to ground; cut = "something is caught". Not fitted: a bridge to ground;
- *  - mushroom switch: second contact, normally closed, to ground; cut = pressed.
- */
+ *  - mushroom switch: second contact, normally closed, to ground; cut = pressed. */
 #ifndef BOARD_PINS_H
 #define BOARD_PINS_H
 
@@ -17,7 +18,8 @@
 #define PIN_RX E, 0 /* D0 */
 #define PIN_TX E, 1 /* D1 */
 
-/* Servo signals, outputs, active high: the compare outputs of timers 3 and 4. Low or high-impedance at reset: 10 kohm to ground each. */
+/* Servo signals, outputs, active high: the compare outputs of timers 3 and 4. Low or high-impedance at reset: 10 kohm to
+ * ground each. */
 #define PIN_SERVO_0 E, 3 /* D5, OC3A */
 #define PIN_SERVO_1 H, 3 /* D6, OC4A */
 #define PIN_SERVO_2 H, 4 /* D7, OC4B */
@@ -77,19 +79,20 @@
 
 #define ADC_STEPS 1024u /* full scale = AVcc */
 
-/* The chip's own reference, by which AVcc (vin_mv) and with it the servo supply are measured. 1000..1200 mV by the data sheet: where
- * vin_mv differs from a voltmeter, build with `make BANDGAP_MV=...` (1100 x voltmeter / vin_mv). */
+/* The chip's own reference, by which AVcc (vin_mv) and with it the servo supply are measured. 1000..1200 mV by the data
+ * sheet: where vin_mv differs from a voltmeter, build with `make BANDGAP_MV=...` (1100 x voltmeter / vin_mv). */
 #ifndef BANDGAP_MV
 #define BANDGAP_MV 1100u
 #endif
 
-/* Current: ACS712-05B, one in each servo's supply line: AVcc / 2 at 0 A, 185 mV/A at 5 V, either way round (both follow AVcc). Its input
- * has the chip's pull-up: a cut wire, like a dead sensor, lies beyond what the sensor can say. */
+/* Current: ACS712-05B, one in each servo's supply line: AVcc / 2 at 0 A, 185 mV/A at 5 V, either way round (both follow
+ * AVcc). Its input has the chip's pull-up: a cut wire, like a dead sensor, lies beyond what the sensor can say. */
 #define CURRENT_ZERO_STEPS 512
 #define CURRENT_MV_PER_A_AT_5V 185u
 #define CURRENT_MAX_MA 5500u /* beyond: unknown */
 
-/* Servo supply through 20 kohm over 10 kohm: 15 V full scale. Below 250 mV a dead supply and a cut wire look the same: unknown. */
+/* Servo supply through 20 kohm over 10 kohm: 15 V full scale. Below 250 mV a dead supply and a cut wire look the same:
+ * unknown. */
 #define VSERVO_DIVIDER 3u
 #define VSERVO_DEAD_MV 250u
 

@@ -10,7 +10,8 @@
 /* All pins low, no signal. */
 void servo_begin(void);
 
-/* From the next frame on: pulses of this length (500..2500 us, else clamped), or SERVO_OFF. A pulse that has begun is finished. */
+/* From the next frame on: pulses of this length (500..2500 us, else clamped), or SERVO_OFF. A pulse that has begun is
+ * finished. */
 void servo_set(uint8_t lid, uint16_t pulse_us);
 
 /* Every tick. */

@@ -1,6 +1,6 @@
-/* Two slots a lid. A save goes to the slot that is not in force: its version byte is wiped first and written last, so that a cut in
- * the supply at any byte leaves the old record in force, never a mixture. Of two whole slots the newer one counts.
- * A record: version, sequence, open_us, closed_us, speed_us_per_20ms, jam_ma, CRC over all before it; little endian. */
+/* Two slots a lid. A save goes to the slot that is not in force: its version byte is wiped first and written last, so that a
+ * cut in the supply at any byte leaves the old record in force, never a mixture. Of two whole slots the newer one counts. A
+ * record: version, sequence, open_us, closed_us, speed_us_per_20ms, jam_ma, CRC over all before it; little endian. */
 #include "store.h"
 
 #include <avr/eeprom.h>
@@ -84,8 +84,9 @@ bool store_load_cal(uint8_t lid, struct bin_cal *cal)
         *cal = wanted[lid];
         return true;
     }
-    if (!newest(lid, bytes, &which))
+    if (!newest(lid, bytes, &which)) {
         return false;
+    }
     cal->open_us = u16_at(bytes + 2);
     cal->closed_us = u16_at(bytes + 4);
     cal->speed_us_per_20ms = bytes[6];
@@ -104,8 +105,9 @@ static void begin_job(void)
     uint8_t lid = 0, bytes[RECORD];
     struct stored which = {0, 0};
 
-    while (!(wanted_lids & (1u << lid)))
+    while (!(wanted_lids & (1u << lid))) {
         lid++;
+    }
     wanted_lids &= (uint8_t)~(1u << lid);
     job.address = address_of(lid, newest(lid, bytes, &which) ? !which.slot : 0);
     job.bytes[0] = CAL_VERSION;
@@ -136,18 +138,21 @@ static void step_job(void)
         return;
     }
     job.at++;
-    if (eeprom_read_byte(target) != byte)
+    if (eeprom_read_byte(target) != byte) {
         eeprom_write_byte(target, byte); /* does not wait: the chip is ready */
+    }
 }
 
 void store_tick(void)
 {
-    if (!eeprom_is_ready())
+    if (!eeprom_is_ready()) {
         return;
-    if (job.under_way)
+    }
+    if (job.under_way) {
         step_job();
-    else if (wanted_lids)
+    } else if (wanted_lids) {
         begin_job();
+    }
 }
 
 bool store_idle(void)

@@ -36,8 +36,9 @@ ISR(USART0_RX_vect)
     if (!(status & _BV(FE0)) && next != in_tail) {
         in[in_head] = byte;
         in_head = next;
-        if (byte == DELIMITER)
+        if (byte == DELIMITER) {
             frame_ended = true;
+        }
     }
 }
 
@@ -57,8 +58,9 @@ bool uart_send(const uint8_t *data, uint8_t len)
     const uint8_t room = (uint8_t)(out_tail - head - 1u);
     const uint16_t to_the_end = (uint16_t)(RING - head);
 
-    if (len > room)
+    if (len > room) {
         return false;
+    }
     if (len <= to_the_end) {
         memcpy(out + head, data, len);
     } else {
@@ -81,6 +83,9 @@ uint8_t uart_take(uint8_t *data, uint8_t room)
     while (count < room && in_tail != in_head) {
         data[count++] = in[in_tail];
         in_tail = (uint8_t)(in_tail + 1u);
+    }
+    if (in_tail != in_head) {
+        frame_ended = true; /* perhaps: look again */
     }
     return count;
 }

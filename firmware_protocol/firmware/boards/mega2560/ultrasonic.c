@@ -10,7 +10,8 @@
 
 #define STEPS_PER_US 2u /* timer 5 runs freely in steps of 0.5 us and wraps after 32 ms */
 #define STEPS_PER_CM (ECHO_US_PER_CM * STEPS_PER_US)
-/* TRIG to the end of an echo from ECHO_MAX_MM is at most this long. Before the timer wraps: an echo that lasts longer would look short. */
+/* TRIG to the end of an echo from ECHO_MAX_MM is at most this long. Before the timer wraps: an echo that lasts longer would
+ * look short. */
 #define PATIENCE_MS 26u
 #define LOOKS 3u
 #define TRIGGER_US 10
@@ -35,9 +36,11 @@ void ultrasonic_begin(void)
     gpio_input_pullup(PIN_ECHO_1);
     gpio_input_pullup(PIN_ECHO_2);
     gpio_input_pullup(PIN_ECHO_3);
-    for (uint8_t i = 0; i < BOARD_LIDS; i++)
-        for (uint8_t j = 0; j < LOOKS; j++)
+    for (uint8_t i = 0; i < BOARD_LIDS; i++) {
+        for (uint8_t j = 0; j < LOOKS; j++) {
             found_mm[i][j] = BIN_UNKNOWN_U16;
+        }
+    }
     TCCR5A = 0;
     TCCR5B = _BV(CS51);
     PCICR = _BV(PCIE0);
@@ -66,8 +69,9 @@ ISR(PCINT0_vect)
 
 static void ask(void)
 {
-    if (GPIO_IN(PIN_ECHO_0) & mask())
+    if (GPIO_IN(PIN_ECHO_0) & mask()) {
         return; /* already high: not fitted, or still lost in its last echo */
+    }
     phase = ASKED;
     PCMSK0 = mask();
     GPIO_PORT(PIN_TRIG_0) |= mask();
@@ -80,8 +84,9 @@ static uint16_t answer_mm(void)
     const uint16_t steps = (uint16_t)(ended - began);
     const uint16_t mm = (uint16_t)(steps * 10UL / STEPS_PER_CM);
 
-    if (phase != ANSWERED || mm < ECHO_MIN_MM || mm > ECHO_MAX_MM)
+    if (phase != ANSWERED || mm < ECHO_MIN_MM || mm > ECHO_MAX_MM) {
         return BIN_UNKNOWN_U16;
+    }
     return mm;
 }
 
@@ -94,14 +99,17 @@ void ultrasonic_tick(void)
         found_mm[sensor][look] = answer_mm();
         phase = SILENT;
     }
-    if (++age_ms < ECHO_SLOT_MS)
+    if (++age_ms < ECHO_SLOT_MS) {
         return;
+    }
     age_ms = 0;
-    if (++sensor < BOARD_LIDS)
+    if (++sensor < BOARD_LIDS) {
         return;
+    }
     sensor = 0;
-    if (++look == LOOKS)
+    if (++look == LOOKS) {
         look = 0;
+    }
 }
 
 /* Unknown counts as farthest: one lost echo of three changes nothing much, two make the distance unknown. */
@@ -110,8 +118,9 @@ uint16_t ultrasonic_mm(uint8_t lid)
     const uint16_t a = found_mm[lid][0], b = found_mm[lid][1], c = found_mm[lid][2];
     const uint16_t low = a < b ? a : b, high = a < b ? b : a;
 
-    if (c < low)
+    if (c < low) {
         return low;
+    }
     return c < high ? c : high;
 }
 
