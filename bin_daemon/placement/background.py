@@ -129,7 +129,7 @@ class Reference:
         Two kinds of light are tried and the better one counts, place by place: a factor and an offset for the window (a veil, a
         tone curve), and a factor that changes across the window (the edge of a shadow, on texture or on the tray's rim).
         """
-        grey, gain = self._without_bands(grey)
+        gain = gain_between(self.grey, grey)
         mean = self._blur(grey)
         product = self._blur(cv2.multiply(grey, self.grey))
         factor = cv2.divide(
