@@ -20,6 +20,7 @@ from bin_daemon.placement.region import Region
 from bin_daemon.placement.rest import Rest
 from bin_daemon.placement.states import PLACES, Limits, Seen, State, process
 from bin_daemon.placement.told import Told
+from bin_daemon.placement.view import is_moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,9 @@ LOOK_AGAIN_S = 0.4
 
 FIRST_SHARE = 0.4
 """An item that rested alone for this share of the settle time is known when another is laid on it."""
+
+SPAN_FRAC = 0.5
+"""What spans more of a side than this may be the tray's own outlines at another place."""
 
 DRAWN_BACK_FRAC = 0.6
 """What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
@@ -68,6 +72,7 @@ class Detector:
         self._reach_cells = 0
         self._clarity: float | None = None
         self._is_stale = False
+        self._is_knocked: bool | None = None
         self._touched = False
         self._lids_moved = False
         self._lids_rest_t_s = float("-inf")
@@ -156,7 +161,21 @@ class Detector:
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)
             else:
                 self._is_stale = False
+        self._watch_view(frame.t_s, grey, moved=moved)
         return self._see_learnt(frame, grey, moved=moved, rest=rest)
+
+    def _watch_view(self, t_s: float, grey: Grey, *, moved: bool) -> None:
+        """Once in a rest: whether what differs is the old view from another place."""
+        if moved:
+            self._is_knocked = None
+        elif self._is_knocked is None and self._rest.is_settled(t_s) and self._may_be_view():
+            self._is_knocked = is_moved(self._tray.reference, grey, self._rest.limits)
+
+    def _may_be_view(self) -> bool:
+        """An item does not span the tray, nor reach over its edge."""
+        box, limits = self._look.box, self.limits
+        wide = box is not None and max(box[2] / limits.columns, box[3] / limits.rows) > SPAN_FRAC
+        return self._look.large or self._look.at_edge or wide
 
     def _see_learnt(self, frame: Frame, grey: Grey, *, moved: bool, rest: bool) -> Seen:
         look, t_s = self._look, frame.t_s
@@ -176,14 +195,20 @@ class Detector:
     @property
     def _is_another_view(self) -> bool:
         """What differs is no thing: all of the picture, a veiled lens, or a lens that is clean again."""
-        return self._look.large or self._is_stale or (self._is_veiled and self._look is not NOTHING)
+        return (
+            self._look.large
+            or self._is_stale
+            or bool(self._is_knocked)
+            or (self._is_veiled and self._look is not NOTHING)
+        )
 
     @property
     def _view_wait_s(self) -> float:
         """How long to wait before the view is learnt: a clean lens is known at once, fog may go as it came."""
         if self._is_stale:
             return self._settings.clear_ms / 1000
-        return self._settings.view_s if self._look.large and not self._is_veiled else self._settings.stuck_s
+        is_view = self._is_knocked or (self._look.large and not self._is_veiled)
+        return self._settings.view_s if is_view else self._settings.stuck_s
 
     def _shows_clean_tray(self, grey: Grey) -> bool:
         """The model has taken in a veil that has gone: the tray is bare as it was through a clean lens."""
@@ -232,11 +257,12 @@ class Detector:
         if seen is Seen.LEARNT:
             self._tray.learn(grey, frame.t_s)
         elif seen is Seen.VIEW_CHANGED:
-            if self._look.large and not (self._is_veiled or self._tray.is_known_view(grey)):
+            is_other = self._look.large and not (self._is_veiled or self._tray.is_known_view(grey))
+            if self._is_knocked or is_other:
                 self._told.tell(TrayKind.CAMERA_MOVED, frame)
                 self._tray.forget()
             self._tray.forget(keeps_lens=True)
-            self._look = NOTHING
+            self._look, self._is_knocked = NOTHING, None
         elif seen in {Seen.GHOST, Seen.STAINED} and self._look.mask is not None:
             self._tray.accept(grey, self._look.mask)
         elif seen is Seen.LEFT and self._look.mask is not None:
