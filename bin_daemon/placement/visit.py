@@ -19,7 +19,7 @@ RECTANGLE_FRAC = 0.88
 """Share of its upright box that an opening fills; an arm with its hand fills two thirds."""
 DARK = 0.45
 DARK_FRAC = 0.8
-"""What is below this share of the tray's brightness in so many of its cells is the shaft: a sleeve may be dark, its hand is not."""
+"""Below this share of the tray's brightness in so many of its cells it is the shaft: a sleeve may be dark, its hand is not."""
 OPENING_FRAC = 0.015
 """Share of the region from which something dark or upright may be an opening and no battery."""
 STILL_THERE = 0.5
