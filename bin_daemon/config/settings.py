@@ -242,6 +242,12 @@ class PlacementSettings(Section):
         ge=1,
         description="A counted item for which no lid moved (unsure, refused) is told as not_cleared after this long.",
     )
+    lid_open_s: float = Field(
+        4.0,
+        ge=0,
+        description="Without lid reports: what lies in a counted item's place counts only after this long, unless a hand brought "
+        "it; until then it may be an open lid or the bare shaft.",
+    )
     hand_s: float = Field(
         2.0,
         gt=0,
@@ -253,7 +259,7 @@ class PlacementSettings(Section):
         description="What stays over the edge, still, for so long after a hand has drawn back is told as at_edge.",
     )
     edge_still_s: float = Field(
-        8.0,
+        5.0,
         gt=0,
         description="What keeps wholly still over the edge for so long is told as at_edge anyway: no hand does.",
     )
