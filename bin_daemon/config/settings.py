@@ -128,11 +128,11 @@ class CameraSettings(Section):
     height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
     fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
     idle_fps: float = Field(
-        7.5,
+        12.0,
         ge=1,
         le=120,
-        description="Frames a second that are decoded while the tray is empty and nothing differs: a hand shows in several, at "
-        "half the cost. The camera goes on at fps; YUYV is looked at whole.",
+        description="Frames a second that are looked at while the tray is empty and nothing differs: most in turn, the rest "
+        "where a frame hints at something (a JPEG by its byte count). The camera goes on at fps. 120: all frames.",
     )
     idle_after_s: float = Field(
         3.0,
@@ -242,6 +242,12 @@ class PlacementSettings(Section):
         ge=1,
         description="A counted item for which no lid moved (unsure, refused) is told as not_cleared after this long.",
     )
+    lid_open_s: float = Field(
+        4.0,
+        ge=0,
+        description="Without lid reports: what lies in a counted item's place counts only after this long, unless a hand brought "
+        "it; until then it may be an open lid or the bare shaft.",
+    )
     hand_s: float = Field(
         2.0,
         gt=0,
@@ -253,7 +259,7 @@ class PlacementSettings(Section):
         description="What stays over the edge, still, for so long after a hand has drawn back is told as at_edge.",
     )
     edge_still_s: float = Field(
-        8.0,
+        5.0,
         gt=0,
         description="What keeps wholly still over the edge for so long is told as at_edge anyway: no hand does.",
     )

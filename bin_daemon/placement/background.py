@@ -187,15 +187,19 @@ class Reference:
 
         A rolling shutter reads rows one after the other, so lamps that pulse with the mains light whole rows alike.
         """
-        ratio = cv2.divide(grey + np.float32(1), self._divisor)[:, ::SAMPLE_STEP]
-        ratio = np.asarray(ratio)
-        middle = ratio.shape[1] // 2
-        rows = np.partition(ratio, middle, axis=1)[:, middle]
-        gain = min(max(float(np.median(rows)), GAIN_RANGE[0]), GAIN_RANGE[1])
-        bands = np.clip(rows / np.float32(gain), 1 - BAND_FRAC, 1 + BAND_FRAC)
+        ratio = np.asarray(cv2.divide(grey + np.float32(1), self._divisor)[:, ::SAMPLE_STEP])
+        thirds = [_row_medians(third) for third in np.array_split(ratio, 3, axis=1)]
+        gains = [max(float(np.median(rows)), 1e-3) for rows in thirds]
+        gain = min(max(float(np.median(gains)), GAIN_RANGE[0]), GAIN_RANGE[1])
+        # A band goes over the whole row; what changes a part of it is a thing, however wide.
+        apart = np.stack([rows / np.float32(one) - 1 for rows, one in zip(thirds, gains, strict=True)])
+        shared = np.where(
+            (apart > 0).all(axis=0), apart.min(axis=0), np.where((apart < 0).all(axis=0), apart.max(axis=0), 0)
+        )
+        bands = np.clip(1 + shared, 1 - BAND_FRAC, 1 + BAND_FRAC)
         if float(np.ptp(bands)) < LEAST_BAND_FRAC:
             return grey, gain
-        return np.asarray(grey / bands[:, None], np.float32), gain
+        return np.asarray(grey / bands[:, None].astype(np.float32), np.float32), gain
 
     def _drop_clipped(self, found: Grey, grey: Grey, gain: float) -> None:
         if not self._is_clipped and cv2.minMaxLoc(grey)[1] < CLIPPED_GREY:
@@ -207,6 +211,11 @@ class Reference:
 
     def _blur(self, grey: cv2.typing.MatLike) -> Grey:
         return np.asarray(cv2.blur(grey, self._window), np.float32)
+
+
+def _row_medians(ratio: Grey) -> Grey:
+    middle = ratio.shape[1] // 2
+    return np.asarray(np.partition(ratio, middle, axis=1)[:, middle], np.float32)
 
 
 class EmptyTray:
@@ -248,6 +257,11 @@ class EmptyTray:
     def clarity(self, grey: Grey) -> float | None:
         """How much is left of the texture that the tray had through a clean lens; None where it has too little to say."""
         return None if self._clean is None else self._clean.clarity(grey)
+
+    @property
+    def spread_grey(self) -> float:
+        """Standard deviation of the empty tray's picture; infinity while it is not known."""
+        return float("inf") if self._grey is None else float(cv2.meanStdDev(self._grey)[1][0, 0])
 
     @property
     def clean(self) -> Reference | None:

@@ -32,6 +32,10 @@ ALIKE_GREY = 0.45
 GHOST_FACTOR = 1.5
 """The model must stand out by so many times more than what is seen there now."""
 
+GHOST_OUTLINE = 1.2
+"""And have by so many times the steeper outline."""
+
+_NEXT = np.ones((3, 3), np.uint8)
 _AROUND = np.ones((5, 5), np.uint8)
 
 
@@ -99,7 +103,15 @@ def is_ghost(mask: Mask, grey: Grey, tray: Grey, least_grey: float) -> bool:
         return False
     now = float(np.abs(grey[mask] - np.median(grey[around])).mean())
     model = float(np.abs(tray[mask] - np.median(tray[around])).mean())
-    return model > least_grey and model > GHOST_FACTOR * now
+    if model <= least_grey or model <= GHOST_FACTOR * now:
+        return False
+    # A plain or clear thing may well look more like the surroundings than a speckled tray does; but it has the outline.
+    outline = (cv2.dilate(cells, _NEXT) > 0) & (cv2.erode(cells, _NEXT) == 0)
+    return _steepness(tray, outline) > GHOST_OUTLINE * _steepness(grey, outline)
+
+
+def _steepness(grey: Grey, where: Mask) -> float:
+    return float(np.asarray(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT))[where].mean())
 
 
 def _filled_near(outlines: Image) -> Image:

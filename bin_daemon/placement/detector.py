@@ -20,6 +20,8 @@ from bin_daemon.placement.region import Region
 from bin_daemon.placement.rest import Rest
 from bin_daemon.placement.states import PLACES, Limits, Seen, State, process
 from bin_daemon.placement.told import Told
+from bin_daemon.placement.view import is_moved
+from bin_daemon.placement.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,12 @@ LOOK_AGAIN_S = 0.4
 
 FIRST_SHARE = 0.4
 """An item that rested alone for this share of the settle time is known when another is laid on it."""
+
+SPAN_FRAC = 0.5
+"""What spans more of a side than this may be the tray's own outlines at another place."""
+
+PLAIN = 2.0
+"""A tray with less than so many times ``flat_std`` of structure has none to lose."""
 
 DRAWN_BACK_FRAC = 0.6
 """What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
@@ -64,10 +72,12 @@ class Detector:
         self._counted: Counted | None = None
         self._first: Counted | None = None
         self._left: Counted | None = None
-        self._hand_came = False
+        self._visit = Visit()
+        self._has_reports = False
         self._reach_cells = 0
         self._clarity: float | None = None
         self._is_stale = False
+        self._is_knocked: bool | None = None
         self._touched = False
         self._lids_moved = False
         self._lids_rest_t_s = float("-inf")
@@ -112,7 +122,7 @@ class Detector:
 
     def update(self, frame: Frame, lids: LidsState) -> Placement | None:
         """Look at one frame; a placement when an item has just settled, else None. Frames come in the order of their time."""
-        self._sight = sight_of(frame.grey8, self._settings)
+        self._sight = self._sight_of(frame)
         self._told.watch_sight(self._sight, frame)
         if self._region.size != (frame.width, frame.height):
             self._begin((frame.width, frame.height))
@@ -124,6 +134,12 @@ class Detector:
         self._candidate = None if placement else self._offer(seen, frame, grey)
         self._tell(before, seen, frame)
         return placement
+
+    def _sight_of(self, frame: Frame) -> Sight:
+        """A tray may be as plain as a covered lens: only what had structure can have lost it."""
+        sight = sight_of(frame.grey8, self._settings)
+        is_plain = not self._tray.is_known or self._tray.spread_grey < PLAIN * self._settings.flat_std
+        return Sight.OK if sight is Sight.COVERED and is_plain else sight
 
     def _begin(self, size: tuple[int, int]) -> None:
         """Nothing is known of pictures of this size."""
@@ -150,13 +166,27 @@ class Detector:
         if moved or self._state is not State.EMPTY or frame.t_s - self._looked_t_s >= LOOK_AGAIN_S:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
-            self._hand_came |= self._look.at_edge
+            self._visit.see(self._look, grey, self._tray.reference.grey, self._counted and self._counted.mask)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)
             else:
                 self._is_stale = False
+        self._watch_view(frame.t_s, grey, moved=moved)
         return self._see_learnt(frame, grey, moved=moved, rest=rest)
+
+    def _watch_view(self, t_s: float, grey: Grey, *, moved: bool) -> None:
+        """Once in a rest: whether what differs is the old view from another place."""
+        if moved:
+            self._is_knocked = None
+        elif self._is_knocked is None and self._rest.is_settled(t_s) and self._may_be_view():
+            self._is_knocked = is_moved(self._tray.reference, grey, self._rest.limits)
+
+    def _may_be_view(self) -> bool:
+        """An item does not span the tray, nor reach over its edge."""
+        box, limits = self._look.box, self.limits
+        wide = box is not None and max(box[2] / limits.columns, box[3] / limits.rows) > SPAN_FRAC
+        return self._look.large or self._look.at_edge or wide
 
     def _see_learnt(self, frame: Frame, grey: Grey, *, moved: bool, rest: bool) -> Seen:
         look, t_s = self._look, frame.t_s
@@ -176,14 +206,20 @@ class Detector:
     @property
     def _is_another_view(self) -> bool:
         """What differs is no thing: all of the picture, a veiled lens, or a lens that is clean again."""
-        return self._look.large or self._is_stale or (self._is_veiled and self._look is not NOTHING)
+        return (
+            self._look.large
+            or self._is_stale
+            or bool(self._is_knocked)
+            or (self._is_veiled and self._look is not NOTHING)
+        )
 
     @property
     def _view_wait_s(self) -> float:
         """How long to wait before the view is learnt: a clean lens is known at once, fog may go as it came."""
         if self._is_stale:
             return self._settings.clear_ms / 1000
-        return self._settings.view_s if self._look.large and not self._is_veiled else self._settings.stuck_s
+        is_view = self._is_knocked or (self._look.large and not self._is_veiled)
+        return self._settings.view_s if is_view else self._settings.stuck_s
 
     def _shows_clean_tray(self, grey: Grey) -> bool:
         """The model has taken in a veil that has gone: the tray is bare as it was through a clean lens."""
@@ -218,12 +254,27 @@ class Detector:
         if self._emptied or self._counted is None:
             return Seen.SETTLED
         found = self._change(self._counted, grey)
-        if found in _ADDED and self._touched:
+        if found in _ADDED and self._touched and self._is_brought(t_s):
             return _ADDED[found]
-        wait_ms = self._settings.left_ms if self._lids_moved else 1000 * self._settings.left_unopened_s
+        if found in {Change.SAME, Change.MOVED}:
+            self._see_unfallen(found, grey)
+        wait_ms = self._settings.left_ms
+        if found is not Change.RESIDUE and not self._lids_moved:
+            wait_ms = 1000 * self._settings.left_unopened_s
         if min(self._rest.still_ms(t_s), (t_s - self._lids_rest_t_s) * 1000) < wait_ms:
             return Seen.ITEM
         return Seen.STAINED if found is Change.RESIDUE else Seen.LEFT
+
+    def _is_brought(self, t_s: float) -> bool:
+        """Not an open lid nor the bare shaft: the lids are known to be shut, a hand brought it, or no lid stays open so long."""
+        return self._has_reports or self._visit.is_hand or self._rest.still_ms(t_s) >= 1000 * self._settings.lid_open_s
+
+    def _see_unfallen(self, found: Change, grey: Grey) -> None:
+        """The counted item lies there after a visit: whoever comes next is another."""
+        self._lids_moved |= self._visit.is_opening
+        if found is Change.MOVED and self._visit.is_hand and self._look.mask is not None:
+            self._counted = Counted.of(self._tray.reference, grey, self._look.mask)
+        self._visit.forget()
 
     def _change(self, counted: Counted, grey: Grey) -> Change:
         return change(counted, self._tray.reference, grey, self._look, self._rest.limits)
@@ -232,11 +283,12 @@ class Detector:
         if seen is Seen.LEARNT:
             self._tray.learn(grey, frame.t_s)
         elif seen is Seen.VIEW_CHANGED:
-            if self._look.large and not (self._is_veiled or self._tray.is_known_view(grey)):
+            is_other = self._look.large and not (self._is_veiled or self._tray.is_known_view(grey))
+            if self._is_knocked or is_other:
                 self._told.tell(TrayKind.CAMERA_MOVED, frame)
                 self._tray.forget()
             self._tray.forget(keeps_lens=True)
-            self._look = NOTHING
+            self._look, self._is_knocked = NOTHING, None
         elif seen in {Seen.GHOST, Seen.STAINED} and self._look.mask is not None:
             self._tray.accept(grey, self._look.mask)
         elif seen is Seen.LEFT and self._look.mask is not None:
@@ -247,7 +299,8 @@ class Detector:
 
     def _place(self, seen: Seen, frame: Frame, grey: Grey) -> Placement:
         items = self._items(seen, grey)
-        self._emptied = self._lids_moved = self._hand_came = self._touched = False
+        self._emptied = self._lids_moved = self._touched = False
+        self._visit.forget()
         self._first = None
         if self._look.mask is not None:
             self._counted = Counted.of(self._tray.reference, grey, self._look.mask)
@@ -278,7 +331,8 @@ class Detector:
     def _tell(self, before: State, seen: Seen, frame: Frame) -> None:
         look = self._look
         box = self._region.full_box(look.edge_box) if look.edge_box else None
-        reaches = look.at_edge and not self._is_veiled and self._lids_rest_t_s < frame.t_s
+        is_lid = self._visit.shows_opening or self._lids_rest_t_s >= frame.t_s
+        reaches = look.at_edge and not self._is_veiled and not is_lid
         self._reach_cells = max(self._reach_cells, look.edge_cells) if look.at_edge else 0
         left = reaches and self._is_left_at_edge(frame.t_s)
         self._told.watch(TrayKind.AT_EDGE, frame, box, holds=left)
@@ -301,9 +355,9 @@ class Detector:
     def _ended(self, before: State, frame: Frame) -> None:
         """The tray is clear again: by hand, or because what lay there fell."""
         owed = before in {State.WAIT_CLEAR, State.NOT_CLEARED, State.DISTURBED}
-        if self._hand_came and not self._lids_moved and (owed or self._first is not None):
+        if self._visit.is_hand and not self._lids_moved and (owed or self._first is not None):
             self._told.tell(TrayKind.TAKEN_BACK, frame)
-        self._hand_came = False
+        self._visit.forget()
         self._first = self._counted = self._left = None
 
     def _is_ghost(self, grey: Grey) -> bool:
@@ -312,6 +366,7 @@ class Detector:
 
     def _watch_lids(self, lids: LidsState, t_s: float) -> bool:
         """True while no lid is known to move. An absent controller or a faulty lid is the policy's business: sight goes on."""
+        self._has_reports = lids.connected
         rest = not (lids.connected and any(x.position in _MOVING_LIDS for x in lids.lids.values()))
         if not rest:
             self._lids_moved = True

@@ -30,6 +30,12 @@ BOX_MOST = 1.2
 """Share of an item's own contrast, and at most so many times ``item_grey``, that counts for its box: what differs less is mostly
 its soft shadow."""
 
+BLUR_FRAC = 0.55
+"""Smoothing leaves a third of an outline's contrast one cell outside, two thirds on it."""
+
+LEAST_SIDE = 4
+"""Cells; a smaller box keeps its sides."""
+
 FIELD_CELLS_FRAC = 0.02
 """A field has outlines when more than this share of its cells does."""
 
@@ -55,6 +61,8 @@ class Look:
     """Around what reaches in."""
     edge_cells: int = 0
     """How large that is."""
+    reach: Mask | None = None
+    """Where that is."""
 
 
 NOTHING = Look()
@@ -92,11 +100,20 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     )
     is_item[0] = False
     if not is_item.any():
-        return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells)
+        return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
     contrast = min(BOX_FRAC * float(np.percentile(away[mask], 90)), BOX_MOST * limits.strong_grey)
     core = mask & (away > max(limits.weak_grey, contrast))
-    return Look(_box(core), mask, reach.cells > 0, False, _count(core, limits), reach.box, reach.cells)
+    return Look(
+        _tight(_box(core), away, mask),
+        mask,
+        reach.cells > 0,
+        False,
+        _count(core, limits),
+        reach.box,
+        reach.cells,
+        reach.mask,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +122,14 @@ class _Reach:
 
     box: Box | None
     cells: int
+    mask: Mask | None = None
 
     @classmethod
     def of(cls, labels: Labels, reaching: Mask) -> _Reach:
         if not reaching.any():
             return cls(None, 0)
         mask = np.asarray(reaching[labels], np.bool_)
-        return cls(_box(mask), int(mask.sum()))
+        return cls(_box(mask), int(mask.sum()), mask)
 
 
 def _with_parts(mask: Mask, labels: Labels, number: int, outlines: Image, limits: Limits) -> Mask:
@@ -152,6 +170,22 @@ def _count(core: Mask, limits: Limits) -> int:
         return 1
     least = max(limits.item_cells, limits.settings.multi_area_frac * float(cells.max()))
     return max(1, int(np.count_nonzero(cells >= least)))
+
+
+def _tight(box: Box, away: Grey, mask: Mask) -> Box:
+    """``box`` without sides that are but the blur of what lies within: the picture was smoothed over three cells."""
+    x, y, width, height = box
+    inner = np.where(mask, away, 0)[y : y + height, x : x + width]
+    left, right = _blurred_sides(inner.max(axis=0))
+    top, bottom = _blurred_sides(inner.max(axis=1))
+    return x + left, y + top, width - left - right, height - top - bottom
+
+
+def _blurred_sides(steps: NDArray[np.float32]) -> tuple[int, int]:
+    """How many cells to leave out at the beginning and at the end."""
+    if len(steps) < LEAST_SIDE:
+        return 0, 0
+    return int(steps[0] < BLUR_FRAC * steps[1]), int(steps[-1] < BLUR_FRAC * steps[-2])
 
 
 def _filled(cells: cv2.typing.MatLike) -> Image:

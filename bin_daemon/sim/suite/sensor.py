@@ -130,9 +130,12 @@ class Sensor:
         noise = noise_tile(self._size)[y : y + lit.shape[0], x : x + lit.shape[1]] * np.float32(self._noise(shot))
         drift = self.settings.white_drift * math.sin(2 * math.pi * shot.t_s / 41)
         # Green carries the luma; red and blue go against each other so that a grey thing stays as bright.
-        balance = np.array((1 - 2.62 * drift, 1.0, 1 + drift), np.float32)
-        noisy = lit * balance + noise[..., None]
-        sharp = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        balance = (1 - 2.62 * drift, 1.0, 1 + drift)
+        channels = [
+            cv2.add(cv2.multiply(one, factor, dtype=cv2.CV_32F), noise, dtype=cv2.CV_8U)
+            for one, factor in zip(cv2.split(lit), balance, strict=True)
+        ]
+        sharp = np.asarray(cv2.merge(channels), np.uint8)
         sent = cv2.imencode(".jpg", sharp, [cv2.IMWRITE_JPEG_QUALITY, self.settings.jpeg_quality])[1]
         return np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR), np.uint8)
 
