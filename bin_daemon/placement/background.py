@@ -129,7 +129,7 @@ class Reference:
         Two kinds of light are tried and the better one counts, place by place: a factor and an offset for the window (a veil, a
         tone curve), and a factor that changes across the window (the edge of a shadow, on texture or on the tray's rim).
         """
-        gain = gain_between(self.grey, grey)
+        grey, gain = self._without_bands(grey)
         mean = self._blur(grey)
         product = self._blur(cv2.multiply(grey, self.grey))
         factor = cv2.divide(
@@ -196,6 +196,8 @@ class Reference:
         shared = np.where(
             (apart > 0).all(axis=0), apart.min(axis=0), np.where((apart < 0).all(axis=0), apart.max(axis=0), 0)
         )
+        # Lamps pulse softly: what jumps from row to row is the median's own, in a cloud's half-shade.
+        shared = cv2.blur(shared.astype(np.float32)[:, None], (1, self._window[1]))[:, 0]
         bands = np.clip(1 + shared, 1 - BAND_FRAC, 1 + BAND_FRAC)
         if float(np.ptp(bands)) < LEAST_BAND_FRAC:
             return grey, gain
