@@ -23,7 +23,7 @@ STRONG_FRAC = 0.33
 """Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
 
 OUTLINE_FRAC = 0.15
-"""x"""
+"""Share of the shortest line around a patch, a circle, that must be outline: half-shade meets one only here and there."""
 
 BOX_FRAC = 0.25
 BOX_MOST = 1.2
