@@ -43,7 +43,7 @@ WINDOW_FRAC = 0.1
 SURROUNDINGS_FRAC = 0.35
 """Side of the window from which the light on a thing is taken, as a share of the short side."""
 
-FACTOR_RANGE = (0.5, 1.5)
+FACTOR_RANGE = (0.45, 2.2)
 """A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or some tray has gone.
 A veil that takes more is told by `Reference.clarity`."""
 
@@ -61,7 +61,7 @@ CLEAR_FIELDS = 0.7
 ALIKE = 0.75
 """Correlation of two pictures' texture from which they show the same view."""
 
-BAND_FRAC = 0.18
+BAND_FRAC = 0.3
 LEAST_BAND_FRAC = 0.02
 """Bands of mains flicker change rows by so much at the most; below the lesser nothing is gained by taking them out."""
 
