@@ -108,6 +108,7 @@ class Reference:
         self._window = (side, side)
         self._mean = self._blur(grey)
         self._relief = np.asarray(cv2.subtract(grey, self._mean), np.float32)
+        self._share = cv2.divide(self._relief, self._mean + np.float32(1))
         square = cv2.multiply(self._mean, self._mean)
         self._variance = np.asarray(cv2.subtract(self._blur(cv2.multiply(grey, grey)), square), np.float32)
         self._room = np.asarray(np.maximum(self._variance, 0) + np.float32(TEXTURE_VARIANCE), np.float32)
@@ -121,7 +122,11 @@ class Reference:
         shared = cv2.subtract(self._blur(cv2.multiply(grey, self.grey)), cv2.multiply(mean, self._mean))
         factor = cv2.divide(shared + np.float32(TEXTURE_VARIANCE * gain), self._room)
         factor = np.clip(factor, FACTOR_RANGE[0] * gain, FACTOR_RANGE[1] * gain)
-        left = cv2.absdiff(cv2.subtract(grey, mean), cv2.multiply(factor, self._relief))
+        relief = cv2.subtract(grey, mean)
+        left = cv2.absdiff(relief, cv2.multiply(factor, self._relief))
+        # A shadow's soft edge within a window spoils the fit; then the light is what the means differ by.
+        light = cv2.multiply(mean, self._share)
+        left = cv2.min(left, cv2.absdiff(relief, light))
         found = np.asarray(left * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
         return found

@@ -81,7 +81,7 @@ class Detector:
         self._touched = False
         self._lids_moved = False
         self._lids_rest_t_s = float("-inf")
-        self._emptied = False
+        self._emptied = self._bared = False
 
     @property
     def sight(self) -> Sight:
@@ -200,6 +200,7 @@ class Detector:
         if self._clear_t_s is not None:
             long = (t_s - self._clear_t_s) * 1000 >= self._settings.clear_ms
             self._emptied |= long
+            self._bared = True
             return Seen.CLEARED if long and rest else Seen.CLEAR
         return self._see_item(t_s, grey, rest=rest)
 
@@ -256,6 +257,8 @@ class Detector:
         found = self._change(self._counted, grey)
         if found in _ADDED and self._touched and self._is_brought(t_s):
             return _ADDED[found]
+        if found is Change.MOVED and self._bared and self._visit.is_hand:
+            return Seen.REPLACED
         if found in {Change.SAME, Change.MOVED}:
             self._see_unfallen(found, grey)
         wait_ms = self._settings.left_ms
@@ -299,7 +302,7 @@ class Detector:
 
     def _place(self, seen: Seen, frame: Frame, grey: Grey) -> Placement:
         items = self._items(seen, grey)
-        self._emptied = self._lids_moved = self._touched = False
+        self._emptied = self._bared = self._lids_moved = self._touched = False
         self._visit.forget()
         self._first = None
         if self._look.mask is not None:

@@ -27,6 +27,9 @@ BOX_MOST = 1.2
 """Share of an item's own contrast, and at most so many times ``item_grey``, that counts for its box: what differs less is mostly
 its soft shadow."""
 
+CLEAR_OUTLINE = 2.0
+"""So many times the least outline is as good as a strong difference: no light makes it."""
+
 BLUR_FRAC = 0.55
 """Smoothing leaves a third of an outline's contrast one cell outside, two thirds on it."""
 
@@ -72,7 +75,8 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
     over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
-    outlines = _above(tray.outlines(grey), limits.outline_grey)
+    left = tray.outlines(grey)
+    outlines = _above(left, limits.outline_grey)
     if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:
         return NOTHING
     things = _filled(cv2.dilate(outlines, _SMALL))
@@ -81,7 +85,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     away = np.abs(tray.in_same_light(grey, cv2.dilate(things, _NEAR)))
     weak = cv2.morphologyEx(_above(away, limits.weak_grey), cv2.MORPH_CLOSE, _SMALL)
     number, labels = _patches(weak)
-    strong = away > limits.strong_grey
+    strong = (away > limits.strong_grey) | (left > CLEAR_OUTLINE * limits.outline_grey)
     outlined = cv2.dilate(outlines, _NEAR)
     arms, shadows = _from_outside(labels, number, outlined, limits)
     is_strong = _cells(labels[strong], number) >= STRONG_FRAC * limits.item_cells
