@@ -57,8 +57,9 @@ class Sight(str, Enum):
 class Frame:
     """One picture of the camera.
 
-    ``grey8`` is uint8, H/8 x W/8 (rounded up), for watching; ``decode`` gives uint8 H x W x 3 BGR for the few frames that
-    are classified and may raise `bin_daemon.errors.DeviceError` when the buffer is damaged.
+    ``seq`` counts what the camera sends, also what an idle line did not look at. ``grey8`` is uint8, H/8 x W/8 (rounded up),
+    for watching; ``decode`` gives uint8 H x W x 3 BGR for the few frames that are classified and may raise
+    `bin_daemon.errors.DeviceError` when the buffer is damaged.
     """
 
     seq: int

@@ -206,7 +206,8 @@ class Health(OpenPayload):
     """``health`` (retained): figures for a graph."""
 
     latency_ms: dict[str, float] = Field(default_factory=dict)
-    fps: float | None = None
+    fps: float | None = Field(None, description="Frames that the camera sends a second.")
+    looked_fps: float | None = Field(None, description="Of these, looked at; fewer while the tray is empty.")
     frame_age_ms: float | None = None
     rss_mb: float | None = None
     disk_free_mb: float | None = None

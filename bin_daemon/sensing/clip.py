@@ -102,12 +102,13 @@ class ClipCamera:
     def _read(self, capture: cv2.VideoCapture, pacer: Pacer) -> Frame:
         while True:
             self._grab(capture)
+            seq = self._count()
             t_s = pacer.due()
             if pacer.wants(t_s):
                 ok, picture = capture.retrieve()
                 if not ok:
                     raise DeviceError(f"a frame of the clip {self._path} cannot be read", hint="record it again")
-                return self._frame(np.asarray(picture, np.uint8), t_s)
+                return picture_frame(seq, t_s, np.asarray(picture, np.uint8))
 
     def _grab(self, capture: cv2.VideoCapture) -> None:
         import cv2
@@ -119,9 +120,6 @@ class ClipCamera:
             if capture.grab():
                 return
         raise EndOfFrames(f"end of the clip {self._path}", hint="set camera.loop = true to start again")
-
-    def _frame(self, bgr: Image, t_s: float) -> Frame:
-        return picture_frame(self._count(), t_s, bgr)
 
     def _count(self) -> int:
         self._seq += 1

@@ -84,9 +84,9 @@ class FolderCamera:
                 if bgr is None:
                     continue
                 shown += 1
-                t_s = pacer.due()
+                seq, t_s = next(self._seq), pacer.due()
                 if pacer.wants(t_s):
-                    yield picture_frame(next(self._seq), t_s, bgr)
+                    yield picture_frame(seq, t_s, bgr)
             if not shown:
                 raise DeviceError(f"no picture of {self._path} can be read", hint="see the warnings; replace the files")
             if not self._settings.loop:

@@ -1,14 +1,16 @@
-"""Which frames are worth decoding: all while the line is alert, a few a second while nothing happens on the tray.
+"""Which frames are worth looking at: all while the line is alert, a budget of some a second while nothing happens on the tray.
 
 The camera goes on streaming at its own rate, so waking takes one frame period and no reopening, and nothing that is handed on is
-ever older than that. What frames cost is their decoding: those that nobody needs are dropped before it.
+ever older than that. What frames cost is their decoding and the detector: those that nobody needs are dropped before both.
 
-A JPEG tells something even unread: its byte count. An empty tray's frames differ by the sensor's noise alone; a hand that comes
-in adds outlines. A frame of unusual size is decoded at once, and the detector judges it: a false hint costs one small decode.
+Most of the budget is spent in turn, so that whatever comes is seen within a few frames. The rest goes to the frames with the
+highest hints, however still or restless the camera is: the limit for a hint follows what the camera shows until it lets through
+the share that is left. So weather costs nothing more, and a false hint costs one look.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,21 +18,38 @@ from bin_daemon.sensing.slot import Pace
 
 if TYPE_CHECKING:
     from bin_daemon.config.settings import CameraSettings
+    from bin_daemon.domain import Image
+    from bin_daemon.sensing.hints import Hint
 
 AskPace = Callable[[], Pace]
 """How closely the line wants to look now; the camera's thread asks at each frame."""
 
-HINT_SPREADS = 2.0
-"""A size this many times its usual spread away from the mean is a hint: by chance one frame in twenty."""
+TURN_SHARE = 0.9
+"""Of the budget, for frames in turn."""
 
-LEARN_FRAMES = 8
-"""Sizes seen before a hint is trusted; the idle frames are looked at meanwhile as well."""
+SEEING_SHARE = 1 / 3
+"""Of the budget, for all looks of a camera whose hints see the picture: what comes in is not left to its turn there."""
 
-MEMORY_FRAMES = 32
-"""How many sizes the mean and the spread remember: slow light must not look like a hint for ever."""
+LEAST_LOOKS_FPS = 1.0
+"""A frozen camera is found out by two looks, and the model of the tray follows the light."""
 
-LEAST_SPREAD = 0.0003
-"""Of the mean. Cameras whose frames hardly differ in size would give hints for a few bytes."""
+HINT_SHARES = (0.02, 0.5)
+"""Least and most share of the frames between that a hint lets through."""
+
+FIRST_LIMIT = 3.0
+LIMITS = (0.5, 30.0)
+"""Spreads: the limit for a hint at the start, the lowest and the highest."""
+
+LIMIT_STEP = 0.05
+"""How fast the limit follows: it doubles within a second of nothing but hints at 15 frames per second."""
+
+PERIOD_SHARE = 1 / 16
+"""How fast the measured frame period follows, per frame."""
+
+PERIOD_SLACK = 0.1
+"""Frames: a camera that is a tenth of a frame off its nominal rate is not slowed by a whole frame for it."""
+
+LONGEST_PERIOD_S = 1.0
 
 
 def alert() -> Pace:
@@ -39,23 +58,30 @@ def alert() -> Pace:
 
 
 class Gate:
-    """Opens for a frame that the line should see. One per camera; used by the camera's thread only."""
+    """Opens for a frame that the line should see. One per opened camera; used by the camera's thread only."""
 
-    def __init__(self, settings: CameraSettings, pace: AskPace = alert) -> None:
-        # Half a frame early: a camera's frames come with some jitter, and none should wait for a whole period more.
-        self._period_s = 1.0 / settings.idle_fps - 0.5 / settings.fps
+    def __init__(self, settings: CameraSettings, pace: AskPace = alert, hint: Hint | None = None) -> None:
         self._pace = pace
+        self._hint = hint
+        self._looks_fps = settings.idle_fps
+        if hint and hint.sees_picture:
+            self._looks_fps = max(LEAST_LOOKS_FPS, SEEING_SHARE * settings.idle_fps)
+        # Measured, for cameras keep neither to what they were asked for nor, in dim light, to what they promised.
+        self._period_s = 1.0 / settings.fps
+        self._last_t_s: float | None = None
         self._opened_t_s: float | None = None
-        self._sizes = Sizes()
+        self._limit = FIRST_LIMIT
 
-    def opens(self, t_s: float, size: int = 0) -> bool:
-        """Whether the frame captured at ``t_s`` is wanted; ``size`` is its byte count where that tells anything, else 0."""
+    def opens(self, t_s: float, raw: Image | None = None) -> bool:
+        """Whether the frame captured at ``t_s`` is wanted; ``raw`` is its buffer, where hints can be taken from it."""
+        self._measure(t_s)
         wanted = self._is_due(t_s)
         if self._pace() is Pace.ALERT:
-            self._sizes.forget()
+            if self._hint:
+                self._hint.forget()
             wanted = True
-        elif size:
-            wanted |= self._sizes.is_unusual(size)
+        elif self._hint and raw is not None:
+            wanted |= self._is_unusual(self._hint.score(raw))
         if wanted:
             self._opened_t_s = t_s
         return wanted
@@ -64,32 +90,36 @@ class Gate:
         """What was let through was of no use: the next frame is wanted."""
         self._opened_t_s = None
 
+    def _measure(self, t_s: float) -> None:
+        if self._last_t_s is not None and 0.0 < t_s - self._last_t_s <= LONGEST_PERIOD_S:
+            self._period_s += PERIOD_SHARE * (t_s - self._last_t_s - self._period_s)
+        self._last_t_s = t_s
+
     def _is_due(self, t_s: float) -> bool:
         # A clock that stands still or runs back tells nothing: then every frame is wanted.
-        return self._opened_t_s is None or not 0.0 < t_s - self._opened_t_s < self._period_s
+        if self._opened_t_s is None or t_s <= self._opened_t_s:
+            return True
+        # Half a frame early: a camera's frames come with some jitter, and none should wait for a whole period more.
+        return t_s - self._opened_t_s >= (self._turn - 0.5) * self._period_s
 
+    @property
+    def _turn(self) -> int:
+        """Every how many frames one is wanted, whatever it shows."""
+        share = TURN_SHARE if self._hint else 1.0
+        return max(1, math.ceil(1.0 / (share * self._looks_fps * self._period_s) - PERIOD_SLACK))
 
-class Sizes:
-    """The byte counts of an idle camera's frames: their mean and mean distance from it."""
-
-    def __init__(self) -> None:
-        self._frames = 0
-        self._mean = self._distance = 0.0
-
-    def forget(self) -> None:
-        """Learn anew: what moved on the tray is no measure for an empty one."""
-        self._frames = 0
-
-    def is_unusual(self, size: int) -> bool:
-        """Take the next size; True for a hint. A size that stays becomes the usual one within `MEMORY_FRAMES`."""
-        if not self._frames:
-            self._mean, self._distance = float(size), 0.0
-        self._frames += 1
-        off = abs(size - self._mean)
-        # Of normal noise the spread is 1.25 mean distances.
-        spread = max(1.25 * self._distance, LEAST_SPREAD * self._mean)
-        unusual = self._frames > LEARN_FRAMES and off > HINT_SPREADS * spread
-        share = 1.0 / min(self._frames, MEMORY_FRAMES)
-        self._mean += share * (size - self._mean)
-        self._distance += share * (min(off, 2 * HINT_SPREADS * spread) - self._distance)
+    def _is_unusual(self, score: float) -> bool:
+        unusual = score > self._limit
+        if score > 0:
+            limit = self._limit * math.exp(LIMIT_STEP * (unusual - self._hint_share))
+            self._limit = min(max(limit, LIMITS[0]), LIMITS[1])
         return unusual
+
+    @property
+    def _hint_share(self) -> float:
+        """Of the frames that are not in turn, for how many the budget has room."""
+        if (turn := self._turn) == 1:
+            return HINT_SHARES[0]
+        fps = 1.0 / self._period_s
+        left = (self._looks_fps - fps / turn) / (fps - fps / turn)
+        return min(max(left, HINT_SHARES[0]), HINT_SHARES[1])

@@ -23,6 +23,7 @@ from bin_daemon.errors import DeviceError
 from bin_daemon.sensing.decode import JpegDecoder, yuyv_bgr, yuyv_grey8
 from bin_daemon.sensing.frozen import FrozenCheck
 from bin_daemon.sensing.gate import AskPace, Gate, alert
+from bin_daemon.sensing.hints import Glance, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +52,11 @@ class Capture(Protocol):
     def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
         """Read a property."""
 
-    def read(self) -> tuple[bool, Image]:
-        """Next buffer."""
+    def grab(self) -> bool:
+        """Wait for the next buffer."""
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """Copy the buffer, into ``image`` where that is of its shape."""
 
     def release(self) -> None:
         """Close the device."""
@@ -83,7 +87,7 @@ class V4l2Camera:
         self._open_capture = capture or _open_cv2
         self._clock = clock
         self._seq = count()
-        self._gate = Gate(settings, pace)
+        self._pace = pace
         self.decoder = JpegDecoder(device)
         self._frozen = FrozenCheck(
             settings.frozen_frames, device
@@ -105,7 +109,8 @@ class V4l2Camera:
                     hint="is it plugged in (ls -l /dev/v4l/by-id), not used by another program, and is the user in group video?",
                 )
             jpeg = self._configure(capture)
-            yield lambda: self._read(capture, jpeg=jpeg)
+            gate = Gate(self._settings, self._pace, Sizes() if jpeg else Glance())
+            yield lambda: self._read(capture, gate, jpeg=jpeg)
         finally:
             capture.release()
 
@@ -134,40 +139,47 @@ class V4l2Camera:
             )
         return got != "YUYV"
 
-    def _read(self, capture: Capture, *, jpeg: bool) -> Frame:
+    def _read(self, capture: Capture, gate: Gate, *, jpeg: bool) -> Frame:
         """The next fresh, sound and new frame that is wanted."""
         self._drops = 0
         while True:
-            t_s, raw = self._wanted(capture, jpeg=jpeg)
+            t_s, raw = self._wanted(capture, gate, jpeg=jpeg)
             try:
                 frame = self._jpeg_frame(t_s, raw) if jpeg else self._yuyv_frame(t_s, raw)
             except DeviceError as error:
                 _log.debug("frame dropped: %s", error)
-                self._gate.missed()
+                gate.missed()
                 self._drop(str(error))
                 continue
             self._frozen.see(raw, frame.grey8)
             return frame
 
-    def _wanted(self, capture: Capture, *, jpeg: bool) -> tuple[float, Image]:
+    def _wanted(self, capture: Capture, gate: Gate, *, jpeg: bool) -> tuple[float, Image]:
         """Capture time and buffer of the next fresh frame that the line needs."""
+        spare: Image | None = None
         while True:
-            t_s, raw = self._fresh(capture)
-            # YUYV needs no decoding: all of its frames cost less than a few JPEGs. And where two frames were alike, whether the
-            # camera is frozen must be known soon.
-            if not jpeg or self._frozen.repeats or self._gate.opens(t_s, raw.size):
+            t_s = self._fresh(capture)
+            ok, raw = capture.retrieve(spare)
+            if not ok:
+                self._drop("the driver gave no picture")
+                continue
+            # Where two frames were alike, whether the camera is frozen must be known soon.
+            if gate.opens(t_s, raw) or self._frozen.repeats:
                 return t_s, raw
+            # What nobody looks at leaves its memory to the next one; JPEGs differ in size.
+            spare = None if jpeg else raw
+            self._drops = 0  # what is unusable is followed by one that is looked at: so here no row of them goes on
+            next(self._seq)
 
-    def _fresh(self, capture: Capture) -> tuple[float, Image]:
-        """Take buffers from the driver until one is fresh; its capture time and content."""
+    def _fresh(self, capture: Capture) -> float:
+        """Wait for a buffer that is fresh; its capture time. The others are not even copied."""
         while True:
             started_s = self._clock()
-            ok, raw = capture.read()
-            if not ok:
+            if not capture.grab():
                 raise self._silent(self._clock() - started_s)
             t_s, age_ms = self._captured(capture)
             if age_ms <= self._settings.max_age_ms:
-                return t_s, raw
+                return t_s
             self.stale += 1
             self._drop(f"the last frame was {age_ms:.0f} ms old")
 

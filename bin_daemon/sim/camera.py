@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -54,7 +55,8 @@ class SimCamera:
         self.photos: PhotoSet = load_photos(self.source.photos, Path(self.source.cache) if self.source.cache else None)
         self._size_hw = (self.source.height or settings.height, self.source.width or settings.width)
         self._period_s = 1.0 / settings.fps
-        self._idle_s = 1.0 / settings.idle_fps - 0.5 * self._period_s
+        # Every second, third, ... frame, as many as idle_fps has room for; half a frame early, for sleeping is not exact.
+        self._idle_s = (max(1, math.ceil(settings.fps / settings.idle_fps - 0.1)) - 0.5) * self._period_s
         self._is_idle = is_idle
         self._clock, self._sleep = clock, sleep
         self._habits = habits or Habits(patience_s=self.source.patience_s)
@@ -105,6 +107,7 @@ class SimCamera:
             nonlocal drawn_s
             now = wait()
             while self._is_idle() and now - drawn_s < self._idle_s:  # an idle line needs few of the pictures
+                self._seq += 1
                 now = wait()
             drawn_s = now
             while motions:

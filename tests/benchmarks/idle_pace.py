@@ -218,12 +218,11 @@ class _Stream(Device):
         self, pixel_format: Format, buffers: tuple[Image, ...], wait: Callable[[], None], buffer: Callable[[], Image]
     ) -> None:
         super().__init__(pixel_format, buffers, wait)
-        self._buffer = buffer
+        self._shown = buffer
 
-    def read(self) -> tuple[bool, Image]:
-        """A copy, as OpenCV gives."""
-        self._wait()
-        return True, self._buffer().copy()
+    def buffer(self) -> Image:
+        """See `Device.buffer`."""
+        return self._shown()
 
 
 def measure(rounds: int, seconds: float, arrivals: int, places: int) -> tuple[list[Figure], dict[str, Any]]:

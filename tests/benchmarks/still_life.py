@@ -77,6 +77,7 @@ class Device:
         self.buffers = buffers
         self._wait = wait
         self._number = count()
+        self._grabbed = np.zeros(0, np.uint8)
         self._properties: dict[int, float] = {
             cv2.CAP_PROP_FOURCC: int.from_bytes(pixel_format.encode(), "little"),
             cv2.CAP_PROP_FRAME_WIDTH: WIDTH,
@@ -95,10 +96,22 @@ class Device:
         """0 for what it does not know, such as the capture time: arrival counts then."""
         return self._properties.get(propId, 0.0)
 
-    def read(self) -> tuple[bool, Image]:
-        """The next buffer, copied as OpenCV does."""
+    def grab(self) -> bool:
+        """Wait for the next buffer."""
         self._wait()
-        return True, self.buffers[next(self._number) % len(self.buffers)].copy()
+        self._grabbed = self.buffer()
+        return True
+
+    def buffer(self) -> Image:
+        """What the camera sends now."""
+        return self.buffers[next(self._number) % len(self.buffers)]
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """Copied as OpenCV does."""
+        if image is None or image.shape != self._grabbed.shape:
+            return True, self._grabbed.copy()
+        np.copyto(image, self._grabbed)
+        return True, image
 
     def release(self) -> None:
         """Nothing to close."""

@@ -58,6 +58,7 @@ class FakeCapture:
     asked: dict[int, float] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     last_s: float = 0.0
+    step: object = None
 
     def clock(self) -> float:
         """The fake monotonic clock."""
@@ -81,17 +82,25 @@ class FakeCapture:
             return float(self.stamps(self.last_s))
         return {cv2.CAP_PROP_FRAME_WIDTH: float(WIDTH), cv2.CAP_PROP_FRAME_HEIGHT: float(HEIGHT)}[propId]
 
-    def read(self) -> tuple[bool, Image]:
+    def grab(self) -> bool:
         """The next buffer, again and again the last one when the script is over."""
-        step = self.script[min(self.reads, len(self.script) - 1)]
+        self.step = self.script[min(self.reads, len(self.script) - 1)]
         age_s = self.ages_s[self.reads] if self.reads < len(self.ages_s) else 0.01
         self.reads += 1
         self.now_s += 1 / 15
-        if step is False:
+        if self.step is False:
             self.now_s += self.hang_s
-            return False, np.zeros(0, np.uint8)
+            return False
         self.last_s = self.now_s - age_s
-        return True, step if isinstance(step, np.ndarray) else np.frombuffer(bytes(step), np.uint8).reshape(1, -1)  # type: ignore[call-overload]
+        return True
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """A copy of it; None in the script is a buffer that OpenCV cannot give."""
+        if self.step is None:
+            return False, np.zeros(0, np.uint8)
+        if isinstance(self.step, np.ndarray):
+            return True, self.step.copy()
+        return True, np.frombuffer(bytes(self.step), np.uint8).reshape(1, -1)  # type: ignore[call-overload]
 
     def release(self) -> None:
         """Note it."""
