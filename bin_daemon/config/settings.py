@@ -249,7 +249,7 @@ class PlacementSettings(Section):
         "it; until then it may be an open lid or the bare shaft.",
     )
     hand_s: float = Field(
-        2.0,
+        1.5,
         gt=0,
         description="What reaches over the edge for longer is told as hand_present: to put an item down takes less.",
     )

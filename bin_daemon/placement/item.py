@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 STRONG_FRAC = 0.33
 """Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
 
+OUTLINE_FRAC = 0.15
+"""Share of a round thing's circumference that must have an outline: a shadow has one here and there."""
+
+RIM_CELLS = 2
+RIM_FREE = 0.04
+"""So many rows and columns along the edge, with outlines in less than this share of them, show that the view is the same."""
+LARGEST_FRAC = 0.7
+"""Share of the region that the largest item covers; an open tray covers more."""
+
 BOX_FRAC = 0.25
 BOX_MOST = 1.2
 """Share of an item's own contrast, and at most so many times ``item_grey``, that counts for its box: what differs less is mostly
@@ -80,8 +89,10 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:
         return NOTHING
     things = _filled(cv2.dilate(outlines, _SMALL))
-    if cv2.countNonZero(things) > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):
-        return Look(large=True)
+    cells = cv2.countNonZero(things)
+    if cells > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):  # noqa: SIM102 - why, apart
+        if cells > LARGEST_FRAC * limits.cells or not _is_rim_free(outlines):
+            return Look(large=True)
     away = np.abs(tray.in_same_light(grey, cv2.dilate(things, _NEAR)))
     weak = cv2.morphologyEx(_above(away, limits.weak_grey), cv2.MORPH_CLOSE, _SMALL)
     number, labels = _patches(weak)
@@ -93,9 +104,12 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     reach = _Reach.of(labels, reaching)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
-    is_item = _cells(labels, number) >= limits.item_cells
+    areas = _cells(labels, number)
+    is_item = areas >= limits.item_cells
     is_item &= _cells(labels[strong], number) >= STRONG_FRAC * limits.item_cells
-    is_item &= _cells(labels[outlines > 0], number) >= STRONG_FRAC * limits.item_cells
+    is_item &= _cells(labels[outlines > 0], number) >= np.maximum(
+        STRONG_FRAC * limits.item_cells, OUTLINE_FRAC * 2 * np.sqrt(np.pi * areas)
+    )
     is_item[0] = False
     if not is_item.any():
         return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
@@ -156,6 +170,12 @@ def _is_everywhere(outlines: Image, limits: Limits) -> bool:
     rows, columns = FIELDS
     share = cv2.resize(outlines.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     return bool(np.mean(share > FIELD_CELLS_FRAC) > limits.settings.spread_frac)
+
+
+def _is_rim_free(outlines: Image) -> bool:
+    """Nothing is new along the edge: what is large lies within."""
+    inner = outlines[RIM_CELLS:-RIM_CELLS, RIM_CELLS:-RIM_CELLS]
+    return cv2.countNonZero(outlines) - cv2.countNonZero(inner) < RIM_FREE * (outlines.size - inner.size)
 
 
 def _count(core: Mask, limits: Limits) -> int:
