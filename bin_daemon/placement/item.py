@@ -23,7 +23,7 @@ STRONG_FRAC = 0.33
 """Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
 
 OUTLINE_FRAC = 0.15
-"""Share of a round thing's circumference that must have an outline: a shadow has one here and there."""
+"""Share of the shortest line around a patch, a circle, that must be outline: half-shade meets one only here and there."""
 
 RIM_CELLS = 2
 RIM_FREE = 0.04
