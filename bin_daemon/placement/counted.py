@@ -23,10 +23,8 @@ GONE_COVERED = 0.35
 """Below this share the old item does not lie where it lay."""
 UNTOUCHED = 0.25
 """Share of the old item's cells that must look as before when another lies on top of it."""
-GROWN = 1.5
-"""By so much more than the old item covered lies there: another hides it."""
 SHRUNK = 0.5
-"""Less than this share of the item is left in its place: no thing shrinks so."""
+"""Less than this share of the item is left in its place, and no hand was there: no thing shrinks so."""
 COMPACT = 0.6
 """Share of what is new that hangs together: a thing does, the shifted outline of the old one does not."""
 ALIKE_AREA = (0.65, 1.5)
@@ -69,8 +67,11 @@ class Counted:
         return cls(Reference(grey), mask, _away(tray, grey, mask))
 
 
-def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Limits) -> Change:
-    """Compare what ``look`` found in ``grey`` with what was counted. ``look.mask`` must not be None."""
+def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Limits, *, by_hand: bool) -> Change:
+    """Compare what ``look`` found in ``grey`` with what was counted. ``look.mask`` must not be None.
+
+    ``by_hand`` says that a hand was at it since.
+    """
     old, new = counted.mask, look.mask
     if new is None:
         raise ValueError("placement: nothing lies there to compare")
@@ -85,12 +86,11 @@ def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Li
         return Change.SAME
     touched = int((fresh & old).sum()) / max(1, old_cells)
     if covered >= STILL_COVERED:
-        has_grown = new_cells > GROWN * old_cells
-        added = (has_grown or touched <= 1 - UNTOUCHED) and _hangs_together(fresh, limits, old_cells)
+        added = touched <= 1 - UNTOUCHED and _hangs_together(fresh, limits, old_cells)
         return Change.ADDED if added else Change.MOVED
     wide_old = cv2.dilate(old.astype(np.uint8), _AROUND).astype(np.bool_)
     if new_cells < old_cells and int((new & wide_old).sum()) >= STILL_COVERED * new_cells:
-        return Change.RESIDUE if covered < SHRUNK or touched > 1 - covered else Change.MOVED
+        return Change.RESIDUE if (covered < SHRUNK and not by_hand) or touched > 1 - covered else Change.MOVED
     if covered > GONE_COVERED:
         return Change.MOVED
     return Change.MOVED if _alike(counted, tray, grey, new) else Change.REPLACED

@@ -280,7 +280,7 @@ class Detector:
         self._visit.forget()
 
     def _change(self, counted: Counted, grey: Grey) -> Change:
-        return change(counted, self._tray.reference, grey, self._look, self._rest.limits)
+        return change(counted, self._tray.reference, grey, self._look, self._rest.limits, by_hand=self._visit.is_hand)
 
     def _act(self, seen: Seen, frame: Frame, grey: Grey) -> Placement | None:
         if seen is Seen.LEARNT:
