@@ -25,6 +25,8 @@ UNTOUCHED = 0.25
 """Share of the old item's cells that must look as before when another lies on top of it."""
 SHRUNK = 0.5
 """Less than this share of the item is left in its place, and no hand was there: no thing shrinks so."""
+SMALLER = 0.75
+"""What a hand shifted keeps more than this of its area."""
 COMPACT = 0.6
 """Share of what is new that hangs together: a thing does, the shifted outline of the old one does not."""
 ALIKE_AREA = (0.65, 1.5)
@@ -89,7 +91,8 @@ def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Li
         added = touched <= 1 - UNTOUCHED and _hangs_together(fresh, limits, old_cells)
         return Change.ADDED if added else Change.MOVED
     wide_old = cv2.dilate(old.astype(np.uint8), _AROUND).astype(np.bool_)
-    if new_cells < old_cells and int((new & wide_old).sum()) >= STILL_COVERED * new_cells:
+    smaller = SMALLER if by_hand else 1.0
+    if new_cells < smaller * old_cells and int((new & wide_old).sum()) >= STILL_COVERED * new_cells:
         return Change.RESIDUE if (covered < SHRUNK and not by_hand) or touched > 1 - covered else Change.MOVED
     if covered > GONE_COVERED:
         return Change.MOVED
