@@ -51,6 +51,10 @@ A veil that takes more is told by `Reference.clarity`."""
 SHOULDER_GREY = 215.0
 """From here on the tone curve flattens: texture may lose all of its contrast to bright light."""
 
+GLARE_GREY = 238
+GLARE_MEAN_GREY = 225
+"""A cell from the one on, in a window of the other mean, is partly saturated, and so is what lies around: it tells nothing."""
+
 TEXTURE_VARIANCE = 12.0
 """Grey levels squared; where the tray has less texture, the light's factor is the picture's own and only the offset is fitted."""
 
@@ -126,7 +130,7 @@ class Reference:
 
     @cached_property
     def _divisor(self) -> Grey:
-        return np.asarray(cv2.add(self.grey, 1.0), np.float32)
+        return np.asarray(self.grey + np.float32(1), np.float32)
 
     @cached_property
     def _room(self) -> Grey:
@@ -151,7 +155,7 @@ class Reference:
         Much cheaper than `outlines`, and no less sensitive: light that changes leaves more here, things leave as much.
         """
         away = cv2.subtract(grey, self.grey)
-        return np.asarray(cv2.multiply(cv2.absdiff(away, self._blur(away)), _lift(self._gain(grey))), np.float32)
+        return np.asarray(cv2.absdiff(away, self._blur(away)) * np.float32(_lift(self._gain(grey))), np.float32)
 
     def outlines(self, grey: Grey) -> Grey:
         """What no light can explain, unsigned, in grey levels of the reference's light; highest along outlines.
@@ -171,11 +175,13 @@ class Reference:
         left = cv2.min(left, np.abs(self._shaded(grey, product)))
         found = np.asarray(left * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
+        if cv2.minMaxLoc(mean)[1] >= GLARE_MEAN_GREY:
+            found[(mean >= GLARE_MEAN_GREY) & (grey >= GLARE_GREY)] = 0
         return found
 
     def _shaded(self, grey: Grey, product: Grey) -> Grey:
         """What is left when the reference is lit by a field of factors, fitted twice so that its curve is followed, too."""
-        square = cv2.add(self._square, 1.0)
+        square = np.asarray(self._square + np.float32(1), np.float32)
         left = cv2.subtract(grey, cv2.multiply(self.grey, cv2.divide(product, square)))
         again = cv2.divide(self._blur(cv2.multiply(left, self.grey)), square)
         return np.asarray(cv2.subtract(left, cv2.multiply(self.grey, again)), np.float32)
@@ -223,7 +229,7 @@ class Reference:
         return self._evened[1:]
 
     def _evened_out(self, grey: Grey) -> tuple[Grey, float]:
-        ratio = np.asarray(cv2.divide(cv2.add(grey, 1.0), self._divisor)[:, ::SAMPLE_STEP])
+        ratio = np.asarray(cv2.divide(np.asarray(grey + np.float32(1), np.float32), self._divisor)[:, ::SAMPLE_STEP])
         rows, columns = ratio.shape
         thirds = max(1, columns // 3)
         middle = np.partition(ratio[:, : 3 * thirds].reshape(rows, -1, thirds), thirds // 2, axis=2)[:, :, thirds // 2]
