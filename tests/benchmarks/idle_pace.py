@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -125,8 +125,8 @@ class Ours:
         self.slot = Slot()
         self._tray = tray
         self._fps = settings.fps
-        self._format: Format = settings.pixel_format
-        device = _Stream(settings.pixel_format, (), self._tick, self._buffer)
+        self._format = cast("Format", settings.pixel_format)
+        device = _Stream(self._format, (), self._tick, self._buffer)
         camera = V4l2Camera(
             settings, "bench", lambda: self.slot.pace, capture=lambda _: device, clock=lambda: self.now_s
         )
