@@ -47,6 +47,9 @@ FACTOR_RANGE = (0.5, 1.5)
 """A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or some tray has gone.
 A veil that takes more is told by `Reference.clarity`."""
 
+SHOULDER_GREY = 215.0
+"""From here on the tone curve flattens: texture may lose all of its contrast to bright light."""
+
 TEXTURE_VARIANCE = 12.0
 """Grey levels squared; where the tray has less texture, the light's factor is the picture's own and only the offset is fitted."""
 
@@ -112,19 +115,39 @@ class Reference:
         self._variance = np.asarray(cv2.subtract(self._blur(cv2.multiply(grey, grey)), square), np.float32)
         self._room = np.asarray(np.maximum(self._variance, 0) + np.float32(TEXTURE_VARIANCE), np.float32)
         self._divisor = np.asarray(grey + np.float32(1), np.float32)
+        self._square = np.asarray(self._blur(cv2.multiply(grey, grey)) + np.float32(1), np.float32)
         self._is_clipped = bool(cv2.minMaxLoc(grey)[1] >= CLIPPED_GREY)
 
+    def changes(self, grey: Grey) -> Grey:
+        """What an offset that changes softly cannot explain, unsigned: cheap, and about `outlines` while the light stays."""
+        away = cv2.subtract(grey, self.grey)
+        return np.asarray(cv2.absdiff(away, self._blur(away)), np.float32)
+
     def outlines(self, grey: Grey) -> Grey:
-        """What no light can explain, unsigned, in grey levels of the reference's light; highest along outlines."""
+        """What no light can explain, unsigned, in grey levels of the reference's light; highest along outlines.
+
+        Two kinds of light are tried and the better one counts, place by place: a factor and an offset for the window (a veil, a
+        tone curve), and a factor that changes across the window (the edge of a shadow, on texture or on the tray's rim).
+        """
         grey, gain = self._without_bands(grey)
         mean = self._blur(grey)
-        shared = cv2.subtract(self._blur(cv2.multiply(grey, self.grey)), cv2.multiply(mean, self._mean))
-        factor = cv2.divide(shared + np.float32(TEXTURE_VARIANCE * gain), self._room)
-        factor = np.clip(factor, FACTOR_RANGE[0] * gain, FACTOR_RANGE[1] * gain)
+        product = self._blur(cv2.multiply(grey, self.grey))
+        factor = cv2.divide(
+            cv2.subtract(product, cv2.multiply(mean, self._mean)) + np.float32(TEXTURE_VARIANCE * gain), self._room
+        )
+        least = np.where(mean > SHOULDER_GREY, np.float32(0), np.float32(FACTOR_RANGE[0] * gain))
+        factor = np.clip(factor, least, FACTOR_RANGE[1] * gain)
         left = cv2.absdiff(cv2.subtract(grey, mean), cv2.multiply(factor, self._relief))
+        left = cv2.min(left, np.abs(self._shaded(grey, product)))
         found = np.asarray(left * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
         return found
+
+    def _shaded(self, grey: Grey, product: Grey) -> Grey:
+        """What is left when the reference is lit by a field of factors, fitted twice so that its curve is followed, too."""
+        left = cv2.subtract(grey, cv2.multiply(self.grey, cv2.divide(product, self._square)))
+        again = cv2.divide(self._blur(cv2.multiply(left, self.grey)), self._square)
+        return np.asarray(cv2.subtract(left, cv2.multiply(self.grey, again)), np.float32)
 
     def in_same_light(self, grey: Grey, things: cv2.typing.MatLike) -> Grey:
         """Signed difference to the reference as it would look in the light around; ``things`` is 1 where light cannot be read."""
@@ -173,6 +196,8 @@ class Reference:
         shared = np.where(
             (apart > 0).all(axis=0), apart.min(axis=0), np.where((apart < 0).all(axis=0), apart.max(axis=0), 0)
         )
+        # Lamps pulse softly: what jumps from row to row is the median's own, in a cloud's half-shade.
+        shared = cv2.blur(shared.astype(np.float32)[:, None], (1, self._window[1]))[:, 0]
         bands = np.clip(1 + shared, 1 - BAND_FRAC, 1 + BAND_FRAC)
         if float(np.ptp(bands)) < LEAST_BAND_FRAC:
             return grey, gain
