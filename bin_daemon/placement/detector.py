@@ -313,6 +313,7 @@ class Detector:
             self._look, self._is_knocked = NOTHING, None
         elif seen in {Seen.GHOST, Seen.STAINED} and self._look.mask is not None:
             self._tray.accept(grey, self._look.mask)
+            self._looked_t_s = float("-inf")  # what was seen there is tray from now on
         elif seen is Seen.LEFT and self._look.mask is not None:
             self._left = Counted.of(self._tray.reference, grey, self._look.mask)
         elif self._state is State.EMPTY and self._looked_t_s == frame.t_s:

@@ -181,3 +181,15 @@ def test_a_plain_item_on_a_speckled_tray_is_no_ghost() -> None:
     assert not is_ghost(mask, shown, speckled, 4.5)
     flat = np.full((ROWS, COLUMNS), 120, np.float32)
     assert is_ghost(mask, flat, _with_item(flat), 4.5)
+
+
+def test_a_mark_that_an_item_leaves_is_tray_at_once() -> None:
+    """It falls and leaves a dark spot: told as a stain, never placed, and the next item beside it counts."""
+    bare, watch = _tray(), Watch()
+    marked = bare.copy()
+    cv2.circle(marked, (49, 29), 3, 60.0, -1)
+    watch.show(bare, seconds=1.5)
+    watch.show(_with_item(bare), seconds=1.5)
+    watch.show(marked, seconds=3.0)
+    watch.show(_with_item(marked, x=12), seconds=1.5)
+    assert watch.told == ["placement", "tray_stained", "placement"]
