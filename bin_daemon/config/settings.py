@@ -99,6 +99,7 @@ SHOW_MS = {
 
 EngineKind = Literal["auto", "torch", "onnx", "onnx-int8", "onnx-cuda", "onnx-tensorrt"]
 """What runs the network; `bin_daemon.model.engine.open_engine` says what each one is."""
+PixelFormat = Literal["MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY"]
 CoreId = Annotated[int, Field(ge=0, le=1023)]
 
 HOLD_MS_MIN, HOLD_MS_MAX = HOLD_MIN_MS, HOLD_MAX_MS
@@ -139,7 +140,9 @@ class CameraSettings(Section):
         gt=0,
         description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise.",
     )
-    pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
+    pixel_format: PixelFormat = Field(
+        "MJPG", description="V4L2 pixel format. Another one of these that the camera insists on is taken as well."
+    )
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
     max_age_ms: float = Field(
         150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers)."

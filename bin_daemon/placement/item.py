@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STRONG_FRAC = 0.33
 """Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
 
+OUTLINE_FRAC = 0.15
+"""Share of the shortest line around a patch, a circle, that must be outline: half-shade meets one only here and there."""
+
 BOX_FRAC = 0.25
 BOX_MOST = 1.2
 """Share of an item's own contrast, and at most so many times ``item_grey``, that counts for its box: what differs less is mostly
@@ -72,8 +75,11 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
     over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
+    least = STRONG_FRAC * limits.item_cells
+    if cv2.countNonZero(_above(tray.changes(grey), limits.outline_grey)) < least:
+        return NOTHING
     outlines = _above(tray.outlines(grey), limits.outline_grey)
-    if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:
+    if cv2.countNonZero(outlines) < least:
         return NOTHING
     things = _filled(cv2.dilate(outlines, _SMALL))
     if cv2.countNonZero(things) > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):
@@ -89,9 +95,12 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     reach = _Reach.of(labels, reaching)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
-    is_item = _cells(labels, number) >= limits.item_cells
+    cells = _cells(labels, number)
+    is_item = cells >= limits.item_cells
     is_item &= _cells(labels[strong], number) >= STRONG_FRAC * limits.item_cells
-    is_item &= _cells(labels[outlines > 0], number) >= STRONG_FRAC * limits.item_cells
+    is_item &= _cells(labels[outlines > 0], number) >= np.maximum(
+        STRONG_FRAC * limits.item_cells, OUTLINE_FRAC * 2 * np.sqrt(np.pi * cells)
+    )
     is_item[0] = False
     if not is_item.any():
         return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
