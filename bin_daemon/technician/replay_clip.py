@@ -145,7 +145,9 @@ def check_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode(errors="backslashreplace")
-        raise ConfigError(f"{shown}: the name is not UTF-8", hint="rename it, or give a link with a plain name") from error
+        raise ConfigError(
+            f"{shown}: the name is not UTF-8", hint="rename it, or give a link with a plain name"
+        ) from error
 
 
 def _check(path: Path) -> None:
