@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bin_daemon.domain import Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
+from bin_daemon.domain import Box, Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
 from bin_daemon.placement.background import EmptyTray, smooth
 from bin_daemon.placement.counted import Change, Counted, change, is_ghost
 from bin_daemon.placement.item import NOTHING, look_at
@@ -320,7 +320,7 @@ class Detector:
             self._counted = Counted.of(self._tray.reference, grey, self._look.mask)
         placement = self._placement(frame, self._rest.views, items)
         kind = TrayKind.PLACEMENT if items == 1 else TrayKind.MULTI_ITEM
-        self._told.tell(kind, frame, placement.box)
+        self._told.tell(kind, frame, self._item_box())
         return placement
 
     def _items(self, seen: Seen, grey: Grey) -> int:
@@ -329,6 +329,10 @@ class Detector:
         if self._first is not None and self._change(self._first, grey) is Change.ADDED:
             return 2
         return max(1, self._look.items)
+
+    def _item_box(self) -> Box | None:
+        """Not padded: for those who score it; the crop's box is the placement's."""
+        return self._region.item_box(self._look.box) if self._look.box else None
 
     def _placement(self, frame: Frame, views: tuple[Frame, ...], items: int) -> Placement:
         box = self._region.full_box(self._look.box or (0, 0, 0, 0))
@@ -344,7 +348,7 @@ class Detector:
 
     def _tell(self, before: State, seen: Seen, frame: Frame) -> None:
         look = self._look
-        box = self._region.full_box(look.edge_box) if look.edge_box else None
+        box = self._region.item_box(look.edge_box) if look.edge_box else None
         is_lid = self._visit.shows_opening or self._lids_rest_t_s >= frame.t_s
         reaches = look.at_edge and not self._is_veiled and not is_lid
         self._reach_cells = max(self._reach_cells, look.edge_cells) if look.at_edge else 0
@@ -354,9 +358,9 @@ class Detector:
         if self._clarity is not None:
             self._told.watch(TrayKind.LENS_DIRTY, frame, holds=self._is_veiled)
         if self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:
-            self._told.tell(TrayKind.NOT_CLEARED, frame, self._region.full_box(look.box) if look.box else None)
+            self._told.tell(TrayKind.NOT_CLEARED, frame, self._item_box())
         if seen is Seen.STAINED:
-            self._told.tell(TrayKind.TRAY_STAINED, frame, self._region.full_box(look.box) if look.box else None)
+            self._told.tell(TrayKind.TRAY_STAINED, frame, self._item_box())
         if self._state is State.EMPTY and before is not State.EMPTY:
             self._ended(before, frame)
 
