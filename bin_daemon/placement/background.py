@@ -71,7 +71,8 @@ ALIKE = 0.75
 
 BAND_FRAC = 0.3
 LEAST_BAND_FRAC = 0.02
-"""Bands of mains flicker, against those in the reference, change rows by so much at the most; below the lesser nothing is gained by taking them out."""
+"""Bands of mains flicker, against those in the reference, change rows by so much at the most; below the lesser nothing is gained
+by taking them out."""
 
 LEAST_TEXTURE_VARIANCE = 4.0
 """Grey levels squared; a tray with less, edges and all, says nothing about the lens."""

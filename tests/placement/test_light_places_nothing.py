@@ -126,11 +126,11 @@ def test_a_still_tray_is_seldom_compared(monkeypatch: pytest.MonkeyPatch) -> Non
         return len(looks)
 
     show(bare, 2)
-    assert watcher.state is State.EMPTY
+    assert watcher.state.value == State.EMPTY.value
     assert show(bare, 4) <= 4 / settings.look_again_s + 1
     item = bare.copy()
     item[20:32, 30:46] = 60
     show(item, 3)
-    assert watcher.state is State.WAIT_CLEAR
+    assert watcher.state.value == State.WAIT_CLEAR.value
     twice = 2  # what lies there is compared with the tray, and with the tray behind a clean lens
     assert show(item, 4) <= twice * (4 / settings.look_again_s + 1)
