@@ -75,8 +75,11 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
     over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
+    least = STRONG_FRAC * limits.item_cells
+    if cv2.countNonZero(_above(tray.changes(grey), limits.outline_grey)) < least:
+        return NOTHING
     outlines = _above(tray.outlines(grey), limits.outline_grey)
-    if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:
+    if cv2.countNonZero(outlines) < least:
         return NOTHING
     things = _filled(cv2.dilate(outlines, _SMALL))
     if cv2.countNonZero(things) > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):

@@ -29,8 +29,8 @@ from bin_daemon.sim.photos import load_photos
 from bin_daemon.sim.playback import Player
 from bin_daemon.sim.scene import Scene
 from tests.benchmarks.figures import Figure, in_turns, paired
-from tests.benchmarks.frigate_motion import FrigateMotion, luma_of_jpeg, luma_of_yuyv
 from tests.benchmarks.still_life import HEIGHT, SHUT, WIDTH, Device, to_jpeg, to_yuyv
+from tests.scenes.peers.frigate import FrigateMotion, luma_of_jpeg, luma_of_yuyv
 
 PEER_FPS = 30.0
 Format = Literal["MJPG", "YUYV"]
