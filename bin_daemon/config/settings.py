@@ -129,7 +129,7 @@ class CameraSettings(Section):
     height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
     fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
     idle_fps: float = Field(
-        10.0,
+        12.0,
         ge=1,
         le=120,
         description="Frames a second that are looked at while the tray is empty and nothing differs: most in turn, the rest "
