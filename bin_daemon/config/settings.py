@@ -201,6 +201,32 @@ class PlacementSettings(Section):
         le=255,
         description="Grey levels by which an outline must exceed what soft light explains: half of an edge's contrast does.",
     )
+    outline_frac: Fraction = Field(
+        0.15,
+        description="Share of the shortest line around a patch, a circle, that must be outline: the half-shade of a cloud meets "
+        "one only here and there, a clear bottle's is broken.",
+    )
+    strong_frac: Fraction = Field(
+        0.33,
+        description="Share of the smallest item that must differ by all of item_grey: averaging at the outline weakens the rest.",
+    )
+    box_frac: Fraction = Field(
+        0.25,
+        description="Share of an item's own contrast that counts for its box: what differs less is mostly its soft shadow.",
+    )
+    box_factor: float = Field(
+        1.2, gt=0, le=10, description="And at most so many times item_grey, or a white label would hide a grey bottle."
+    )
+    field_frac: Fraction = Field(
+        0.02,
+        description="A field counts for spread_frac when more than this share of it is outline: noise alone never is.",
+    )
+    look_again_s: float = Field(
+        0.4,
+        ge=0,
+        le=5,
+        description="A tray at rest is compared with the empty one only so often, seconds: an item comes with motion.",
+    )
     noise_factor: float = Field(
         6.0,
         ge=0,

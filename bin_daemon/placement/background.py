@@ -71,7 +71,8 @@ ALIKE = 0.75
 
 BAND_FRAC = 0.3
 LEAST_BAND_FRAC = 0.02
-"""Bands of mains flicker change rows by so much at the most; below the lesser nothing is gained by taking them out."""
+"""Bands of mains flicker, against those in the reference, change rows by so much at the most; below the lesser nothing is gained
+by taking them out."""
 
 LEAST_TEXTURE_VARIANCE = 4.0
 """Grey levels squared; a tray with less, edges and all, says nothing about the lens."""
@@ -239,8 +240,8 @@ class Reference:
         apart = middle / gains - 1
         shared = np.maximum(apart.min(axis=1), 0) + np.minimum(apart.max(axis=1), 0)
         # Lamps pulse softly: what jumps from row to row is the median's own, in a cloud's half-shade.
-        bands = np.clip(1 + cv2.blur(shared[:, None], (1, self._window[1])), 1 - BAND_FRAC, 1 + BAND_FRAC)
-        if float(np.ptp(bands)) < LEAST_BAND_FRAC:
+        bands = 1 + cv2.blur(shared[:, None], (1, self._window[1]))
+        if float(np.ptp(bands)) < LEAST_BAND_FRAC or float(np.abs(bands - 1).max()) > BAND_FRAC:
             return grey, gain
         return np.asarray(grey / bands, np.float32), gain
 

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from bin_daemon.placement.background import Grey
     from bin_daemon.placement.item import Look
 
-LOOK_AGAIN_S = 0.4
-"""A tray that was clear and has not moved since is compared with the model only so often: an item comes with motion."""
-
 LONG_RESTED = 2.0
 """What has rested for so many times the longer of ``settle_ms`` and ``clear_ms`` is looked at as seldom as a clear tray."""
 
@@ -169,10 +166,11 @@ class Detector:
             if moved:
                 return Seen.MOTION
             return Seen.LEARNT if self._rest.is_settled(frame.t_s) else Seen.CLEAR
-        if moved or self._is_settling(frame.t_s) or frame.t_s - self._looked_t_s >= LOOK_AGAIN_S:
+        if moved or self._is_settling(frame.t_s) or frame.t_s - self._looked_t_s >= self._settings.look_again_s:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
-            self._visit.see(self._look, grey, self._tray.reference.grey, self._counted and self._counted.mask)
+            item = None if self._counted is None else self._counted.mask
+            self._visit.see(self._look, grey, self._tray.reference.grey, item)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)

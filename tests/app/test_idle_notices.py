@@ -87,7 +87,9 @@ class Device:
 def test_an_idle_line_notices_places_once_and_idles_again(fourcc: str, turn_frames: int) -> None:
     """An item appears between two looks: noticed by the next turn, by the very next frame of an uncompressed camera."""
     device, slot, placed = Device(fourcc), Slot(), []
-    settings = CameraSettings.model_validate({"pixel_format": fourcc, "fps": FPS, "width": WIDTH, "height": HEIGHT})
+    settings = CameraSettings.model_validate(
+        {"pixel_format": fourcc, "fps": FPS, "idle_fps": 12, "width": WIDTH, "height": HEIGHT}
+    )
     camera = V4l2Camera(settings, "fake", lambda: slot.pace, capture=lambda _: device, clock=lambda: device.now_s)
     detector, watch = Detector(PlacementSettings(), lambda: "item"), Watchfulness(settings.idle_after_s)
     with camera.open() as read:

@@ -53,21 +53,21 @@ class Watch:
 def _with_item(bare: np.ndarray, grey: float = 60, x: int = 40) -> np.ndarray:
     picture = bare.copy()
     cv2.rectangle(picture, (x, 22), (x + 17, 36), float(bare.mean()) + grey, -1)
-    return picture
+    return np.asarray(picture, np.float32)
 
 
 def _with_arm(picture: np.ndarray, reach: int) -> np.ndarray:
     shown = picture.copy()
     if reach > 0:
         cv2.line(shown, (-10, 52), (reach, 52 - reach // 3), 215, 11)
-    return shown
+    return np.asarray(shown, np.float32)
 
 
 def _with_shaft(picture: np.ndarray, width: int) -> np.ndarray:
     shown = picture.copy()
     if width:
         cv2.rectangle(shown, (0, 8), (width, ROWS - 9), 12, -1)
-    return shown
+    return np.asarray(shown, np.float32)
 
 
 def test_an_item_that_falls_into_an_open_lid_is_placed_once_and_nothing_else_is_said() -> None:
@@ -126,7 +126,7 @@ def test_a_knock_is_a_shift_and_a_turn(right: int, down: int, turn: float) -> No
     knocked = cv2.warpAffine(wide, matrix, (COLUMNS + 20, ROWS + 20))[10:-10, 10:-10]
     limits = Limits(PlacementSettings(), ROWS, COLUMNS)
     tray = Reference(wide[10:-10, 10:-10].copy())
-    assert is_moved(tray, knocked, limits)
+    assert is_moved(tray, np.asarray(knocked, np.float32), limits)
     assert is_moved(tray, np.asarray(0.8 * knocked, np.float32), limits)
 
 
@@ -142,7 +142,8 @@ def test_a_knock_that_shows_only_along_the_edge_is_told_and_learnt() -> None:
     """A plain tray moves half a hand's width: no arm for ever, but camera_moved once, and the next item counts."""
     plain = _tray(texture=2.5)
     knocked = np.asarray(
-        cv2.warpAffine(plain, np.float32([[1, 0, 0], [0, 1, 4]]), (COLUMNS, ROWS), borderValue=130), np.float32
+        cv2.warpAffine(plain, np.array([[1, 0, 0], [0, 1, 4]], np.float32), (COLUMNS, ROWS), borderValue=130),
+        np.float32,
     )
     watch = Watch()
     watch.show(plain, seconds=1.5)
