@@ -13,6 +13,7 @@ from bin_daemon.config.settings import JournalSettings, PlacementSettings
 from bin_daemon.domain import Category, Frame, LidCommand, LidPosition, LidReport, LidsState, LidState, Outcome, Signal
 from bin_daemon.events import Journal
 from bin_daemon.events.payloads import EventItem
+from bin_daemon.model.ahead import Ahead
 from bin_daemon.model.architecture import ArchitectureInfo
 from bin_daemon.model.bundle import Bundle, BundleMetadata, LabelInfo, Preprocessing
 from bin_daemon.model.classify import Classifier
@@ -61,8 +62,9 @@ class SaysInTurn:
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """One row a picture."""
+        began = sum(self.batches)
         self.batches.append(len(batch))
-        return self._rows[: len(batch)]
+        return self._rows[began : began + len(batch)]
 
 
 def bundle(familiarity: Familiarity | None = None) -> Bundle:
@@ -98,11 +100,12 @@ def play(tmp_path: Path, engine: SaysInTurn, views: int, known: Familiarity | No
     lids = Lids()
     journal = Journal(tmp_path / "journal.sqlite", JournalSettings(), "boot", clock=lambda: 100.0)
     detector = Detector(PlacementSettings(views=views), lambda: "0190a0b0-0000-7000-8000-000000000001")
-    classifier = Classifier(engine, bundle(known), clock=lambda: 102.0)
+    classifier = Ahead(Classifier(engine, bundle(known), clock=lambda: 102.0))
     line = Pipeline(detector, classifier, Policy(PolicySettings(), LIDS), journal, lids)
     for frame in film(1.5, 3.5):
         line.step(frame)
     line.collect()
+    assert classifier.close(5.0)
     (row,) = journal.outbox.batch(9)
     journal.close()
     return EventItem.model_validate_json(row.payload), lids
@@ -113,7 +116,7 @@ def test_the_views_of_one_rest_are_averaged_and_their_agreement_is_told(tmp_path
     peel, battery = Category.KITCHEN, Category.HAZARDOUS
     engine = SaysInTurn(peel, peel, battery, peel, peel)
     event, lids = play(tmp_path, engine, views=5)
-    assert engine.batches == [5]
+    assert engine.batches == [1, 4]  # the first while it settled
     assert (event.agreement, event.guess) == (0.8, peel)
     assert event.categories == {peel: 0.8, battery: 0.2, Category.RECYCLABLE: 0.0, Category.OTHER: 0.0}
     assert (event.category, event.reason) == (None, "unsure_probability")
