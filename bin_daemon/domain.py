@@ -125,7 +125,7 @@ class TrayOutcome:
     """Capture time of the frame that decided it."""
     frame_seq: int
     box: Box | None = None
-    """Where, padded, in full-frame pixels; None when it is the whole picture or nowhere."""
+    """Where, to whole cells of 8 pixels and not padded, in full-frame pixels; None when it is the whole picture or nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

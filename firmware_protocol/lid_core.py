@@ -80,6 +80,10 @@ class Lid:
     """In a row."""
     backed: bool = False
     """It stands open because it backed away."""
+    unproven: bool = False
+    """Its shut switch was pressed when its motion began and has not let go since: it may be stuck, and proves nothing."""
+    settling: bool = False
+    """Shut by its switch at a reset a moment ago: it may have been on its way open, and run on."""
     close_due: bool = False
     """It is to be shut; says nothing while it is shut, moves or is latched."""
     stay: bool = False
@@ -286,6 +290,7 @@ class LidCore:
             lid.stepped_ms = now_ms
             lid.over = False
             lid.stay = False
+            lid.unproven = self._on_shut_switch(lid)
             lid.action_id = 0
         lid.jog_us = pulse_us
         if lid.pulse_us is None:
@@ -312,6 +317,7 @@ class LidCore:
             limits = self.hal.limits(lid.number)
             shut = limits is not None and limits == Limits.CLOSED
             self._enter(lid, LidPhase.CLOSED if shut else LidPhase.UNKNOWN, now_ms)
+            lid.settling = shut
             lid.close_due = not shut
 
     def tick(self, now_ms: int) -> None:
@@ -353,8 +359,18 @@ class LidCore:
             self._forget(lid, now_ms)
         elif lid.phase in (LidPhase.OPEN, LidPhase.HALTED) and not lid.stay and age_ms >= lid.hold_ms:
             lid.close_due = True
-        elif lid.phase is LidPhase.CLOSED and lid.pulse_us is not None and age_ms >= lim.DETACH_MS:
+        elif lid.phase is LidPhase.CLOSED:
+            self._rest_shut(lid, age_ms, now_ms)
+
+    def _rest_shut(self, lid: Lid, age_ms: int, now_ms: int) -> None:
+        """Shut: its signal goes. A lid that ran on through a reset is not shut, and is homed."""
+        if lid.pulse_us is not None and age_ms >= lim.DETACH_MS:
             self._detach(lid)
+        if age_ms >= lim.RAN_ON_MS:
+            lid.settling = False
+        elif lid.settling and not self._on_shut_switch(lid):
+            self._enter(lid, LidPhase.UNKNOWN, now_ms)
+            lid.close_due = True
 
     def _start_next(self, now_ms: int) -> None:
         """One lid moves at a time; shutting goes before opening."""
@@ -390,26 +406,31 @@ class LidCore:
         lid.over = False
         lid.stay = False
         lid.stepped_ms = now_ms
+        jogged = phase is LidPhase.HOMING and lid.last_us is not None and since(now_ms, lid.since_ms) <= lim.JOGGED_MS
         from_us = lid.pulse_us
         if from_us is None:
-            from_us = self._first_us(lid, phase, now_ms)
+            from_us = self._first_us(lid, phase, jogged=jogged)
             self._pulse(lid, from_us)
+        if not jogged:
+            lid.unproven = self._on_shut_switch(lid)
         # The longer way is that of a lid jogged beyond its ends, or calibrated anew while it stood open.
         way_us = max(abs(cal.open_us - cal.closed_us), abs(from_us - self._target(lid)))
         lid.travel_ms = (way_us // cal.speed_us_per_20ms + 1) * lim.STEP_MS + lim.TRAVEL_SLACK_MS
         self._enter(lid, phase, now_ms)
 
-    def _first_us(self, lid: Lid, phase: LidPhase, now_ms: int) -> int:
+    def _first_us(self, lid: Lid, phase: LidPhase, *, jogged: bool) -> int:
         """Where a lid without signal starts."""
-        if phase is LidPhase.HOMING and lid.last_us is not None and since(now_ms, lid.since_ms) <= lim.JOGGED_MS:
-            return lid.last_us  # its jog ended a moment ago
-        if phase is LidPhase.OPENING or self.hal.limits(lid.number) == Limits.CLOSED:
+        if phase is LidPhase.OPENING:
             return lid.cal.closed_us
-        return lid.cal.open_us  # it may have been lifted by hand: a jump toward open pinches nobody
+        shut = self.hal.limits(lid.number) == Limits.CLOSED
+        if lid.last_us is not None and (jogged or (shut and lid.unproven)):
+            return lid.last_us  # its jog ended a moment ago; or it was halted there, and only its switch says shut
+        return lid.cal.closed_us if shut else lid.cal.open_us  # lifted by hand? a jump toward open pinches nobody
 
     # ---- one motion -------------------------------------------------------------------------------------------------
 
     def _step(self, lid: Lid, now_ms: int) -> None:
+        lid.unproven = lid.unproven and self._on_shut_switch(lid)
         if self._arrived(lid, now_ms):
             self._arrive(lid, now_ms)
         elif lid.goal is Limits.CLOSED and self._pinched(lid):
@@ -417,7 +438,7 @@ class LidCore:
         elif self._jammed(lid, now_ms):
             self._reverse(lid, EventKind.JAM, None, now_ms)
         elif since(now_ms, lid.since_ms) > lid.travel_ms:
-            self._reverse(lid, EventKind.TIMEOUT, TimeoutReason.TRAVEL, now_ms)
+            self._reverse(lid, EventKind.TIMEOUT, self._too_late(lid), now_ms)
         elif not lid.over:  # while the current is high the pulse must not run ahead of the lid
             self._slew(lid, self._target(lid), now_ms)
 
@@ -437,9 +458,17 @@ class LidCore:
 
     def _arrived(self, lid: Lid, now_ms: int) -> bool:
         limits = self.hal.limits(lid.number)
-        if limits is not None:
+        if limits is not None and not (lid.unproven and limits == lid.goal):
             return limits == lid.goal
         return lid.pulse_us == self._target(lid) and since(now_ms, lid.stepped_ms) >= lim.SETTLE_MS
+
+    def _on_shut_switch(self, lid: Lid) -> bool:
+        limits = self.hal.limits(lid.number)
+        return limits is not None and bool(limits & Limits.CLOSED)
+
+    def _too_late(self, lid: Lid) -> TimeoutReason:
+        late_open = lid.goal is Limits.OPEN and self._on_shut_switch(lid)
+        return TimeoutReason.SHUT_SWITCH if late_open else TimeoutReason.TRAVEL
 
     def _pinched(self, lid: Lid) -> bool:
         pinch = self.hal.pinch()
@@ -457,6 +486,9 @@ class LidCore:
 
     def _reverse(self, lid: Lid, kind: EventKind, value: int | None, now_ms: int) -> None:
         lid.reversals += 1
+        if lid.goal is Limits.OPEN and self.hal.limits(lid.number) == Limits.CLOSED | Limits.OPEN:
+            # Open by one switch and shut by the other: one is broken, and the lid is latched once it has backed away.
+            lid.reversals = max(lid.reversals, lim.REVERSALS_MAX)
         self.report(kind, lid.number, lid.action_id, lid.reversals if value is None else value)
         self._end_motion(lid, now_ms)
         if lid.reversals > lim.REVERSALS_MAX:
@@ -505,7 +537,11 @@ class LidCore:
     # ---- jogging ----------------------------------------------------------------------------------------------------
 
     def _step_jog(self, lid: Lid, now_ms: int) -> None:
-        if self._pinched(lid) or self._jammed(lid, now_ms):
+        lid.unproven = lid.unproven and self._on_shut_switch(lid)
+        caught = self._pinched(lid)
+        if caught or self._jammed(lid, now_ms):
+            if not caught and self.hal.limits(lid.number) == Limits.CLOSED:
+                lid.unproven = False  # it presses against its rim: what the technician came to find
             self.report(EventKind.JAM, lid.number, 0, None)
             self.end_calibration(now_ms)
         elif not lid.over:
@@ -531,6 +567,7 @@ class LidCore:
     def _enter(self, lid: Lid, phase: LidPhase, now_ms: int) -> None:
         lid.phase = phase
         lid.since_ms = now_ms
+        lid.settling = False
 
     def _pulse(self, lid: Lid, pulse_us: int) -> None:
         lid.pulse_us = lid.last_us = pulse_us

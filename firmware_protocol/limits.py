@@ -29,7 +29,9 @@ JAM_MS = 80
 INRUSH_MS = 150
 """The current at the start of a motion says nothing."""
 SETTLE_MS = 250
-"""Without limit switches a lid counts as arrived this long after the last step of its pulse."""
+"""Without a limit switch that can be believed a lid counts as arrived this long after the last step of its pulse."""
+RAN_ON_MS = 1000
+"""A lid that is shut by its switch at a reset is homed if it leaves that switch within this time: it was on its way open."""
 TRAVEL_SLACK_MS = 1000
 """Beyond the time that the slew limit needs; then the motion counts as jammed."""
 DETACH_MS = 300

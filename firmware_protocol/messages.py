@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 PROTO_MAJOR = 1
 """Another major: the host closes the port. Minor differences go by `Caps`."""
-PROTO_MINOR = 0
+PROTO_MINOR = 1
 MAGIC = 0x4E454F42
 """Guards STOP_CLEAR, REBOOT and ENTER_BOOTLOADER against a stray frame."""
 NO_LID = 255
@@ -174,6 +174,8 @@ class TimeoutReason(IntEnum):
     """The OPEN could not begin within its start_within_ms, or was forgotten before it began; nothing moved."""
     TRAVEL = 2
     """The lid did not reach its end in time; treated as a jam."""
+    SHUT_SWITCH = 3
+    """As TRAVEL, while opening, and its shut switch is still pressed: it is stuck, or the lid never moved. Since minor 1."""
 
 
 class MessageError(ValueError):

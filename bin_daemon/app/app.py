@@ -13,7 +13,7 @@ import structlog
 
 from bin_daemon.app.commands import Commands
 from bin_daemon.app.drift import DriftWatch
-from bin_daemon.app.faults import ShutWatch, calibration_faults, device_faults, lid_faults, sight_faults
+from bin_daemon.app.faults import ShutWatch, calibration_faults, device_faults, lid_faults, sight_faults, switch_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
@@ -164,6 +164,7 @@ class App:
             *lid_faults(lids.state, self.settings.policy.full_frac),
             *self._shut_watch.update(lids.state, details, now_s),
             *calibration_faults(details),
+            *switch_faults(lids.state, details),
         ]
         self.telling.update_faults(found)
 

@@ -94,11 +94,25 @@ def lid_faults(lids: LidsState, full_frac: float) -> Iterator[Fault]:
                 f"lid_{lid.lid}_fault",
                 "error",
                 f"Lid {lid.lid} is in fault.",
-                f"Free lid {lid.lid}, then command stop.clear and lid.close, or switch the controller off and on.",
+                f"Free lid {lid.lid} and look at its switches, then command stop.clear and lid.close, or switch the controller "
+                "off and on.",
             )
         if lid.full_frac is not None and lid.full_frac >= full_frac:
             yield Fault(
                 f"lid_{lid.lid}_full", "warning", f"Compartment {lid.lid} is {lid.full_frac:.0%} full.", "Empty it."
+            )
+
+
+def switch_faults(lids: LidsState, details: Mapping[int, LidDetail]) -> Iterator[Fault]:
+    """Shut switches that did not let go when their lid was to open; gone by itself once one is seen to."""
+    for lid, detail in details.items():
+        if lids.connected and detail.shut_switch_held:
+            yield Fault(
+                f"lid_{lid}_shut_switch",
+                "error",
+                f"Lid {lid} was to open and its shut switch stayed pressed: the switch is stuck, or the lid did not move.",
+                f"Look at lid {lid}: when it is lifted by hand, bin-daemon lid list must not say 'shut' any more; mend the "
+                f"switch or the servo, then run: bin-daemon lid clear; bin-daemon lid close {lid}",
             )
 
 

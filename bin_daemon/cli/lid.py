@@ -41,7 +41,7 @@ def list_lids(config: ConfigFile = None, as_json: Json = False) -> None:
             str(lid["category"]),
             lid["position"],
             "off" if lid.get("phase") and lid["pulse_us"] is None else _with(lid.get("pulse_us"), " us"),
-            lid.get("switches") or UNKNOWN,
+            (lid.get("switches") or UNKNOWN) + (" (stuck?)" if lid.get("shut_switch_held") else ""),
             _with(lid.get("current_ma"), " mA"),
             _full(lid),
         )

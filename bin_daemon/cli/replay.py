@@ -77,9 +77,11 @@ def _settings(config: Path | None, roi: str | None, size: tuple[int, int]) -> Pl
 
 
 def _draw(recording: Recording, settings: PlacementSettings, out: Path, *, as_json: bool) -> int:
+    from bin_daemon.technician.replay_clip import check_name
     from bin_daemon.technician.replay_files import open_files
 
     out = out.expanduser()
+    check_name(out)
     if out.exists() and recording.path.exists() and out.samefile(recording.path):
         raise ConfigError(f"{out}: this is the clip itself", hint="give --out another name")
     with open_files(out, recording.fps, recording.size) as files:

@@ -99,6 +99,7 @@ SHOW_MS = {
 
 EngineKind = Literal["auto", "torch", "onnx", "onnx-int8", "onnx-cuda", "onnx-tensorrt"]
 """What runs the network; `bin_daemon.model.engine.open_engine` says what each one is."""
+PixelFormat = Literal["MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY"]
 CoreId = Annotated[int, Field(ge=0, le=1023)]
 
 HOLD_MS_MIN, HOLD_MS_MAX = HOLD_MIN_MS, HOLD_MAX_MS
@@ -139,7 +140,9 @@ class CameraSettings(Section):
         gt=0,
         description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise.",
     )
-    pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
+    pixel_format: PixelFormat = Field(
+        "MJPG", description="V4L2 pixel format. Another one of these that the camera insists on is taken as well."
+    )
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
     max_age_ms: float = Field(
         150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers)."
@@ -198,6 +201,32 @@ class PlacementSettings(Section):
         le=255,
         description="Grey levels by which an outline must exceed what soft light explains: half of an edge's contrast does.",
     )
+    outline_frac: Fraction = Field(
+        0.15,
+        description="Share of the shortest line around a patch, a circle, that must be outline: the half-shade of a cloud meets "
+        "one only here and there, a clear bottle's is broken.",
+    )
+    strong_frac: Fraction = Field(
+        0.33,
+        description="Share of the smallest item that must differ by all of item_grey: averaging at the outline weakens the rest.",
+    )
+    box_frac: Fraction = Field(
+        0.25,
+        description="Share of an item's own contrast that counts for its box: what differs less is mostly its soft shadow.",
+    )
+    box_factor: float = Field(
+        1.2, gt=0, le=10, description="And at most so many times item_grey, or a white label would hide a grey bottle."
+    )
+    field_frac: Fraction = Field(
+        0.02,
+        description="A field counts for spread_frac when more than this share of it is outline: noise alone never is.",
+    )
+    look_again_s: float = Field(
+        0.4,
+        ge=0,
+        le=5,
+        description="A tray at rest is compared with the empty one only so often, seconds: an item comes with motion.",
+    )
     noise_factor: float = Field(
         6.0,
         ge=0,
@@ -249,7 +278,7 @@ class PlacementSettings(Section):
         "it; until then it may be an open lid or the bare shaft.",
     )
     hand_s: float = Field(
-        2.0,
+        1.5,
         gt=0,
         description="What reaches over the edge for longer is told as hand_present: to put an item down takes less.",
     )

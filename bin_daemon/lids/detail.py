@@ -38,11 +38,19 @@ class LidDetail:
     closed_us: int | None = None
     speed_us_per_20ms: int | None = None
     jam_ma: int | None = None
+    shut_switch_held: bool = False
+    """At its last opening the shut switch did not let go."""
 
 
-def lid_detail(slot: LidTelemetry | None, values: Calibration | CalibrationSettings | None, source: str) -> LidDetail:
+def lid_detail(
+    slot: LidTelemetry | None,
+    values: Calibration | CalibrationSettings | None,
+    source: str,
+    *,
+    shut_switch_held: bool = False,
+) -> LidDetail:
     """From telemetry and the calibration in force, either of which may not be known yet."""
-    known: dict[str, Any] = values_of(values) if values else {}
+    known: dict[str, Any] = {"shut_switch_held": shut_switch_held, **(values_of(values) if values else {})}
     if slot is None:
         return LidDetail(source, **known)
     return LidDetail(

@@ -15,6 +15,7 @@ from firmware_protocol.messages import (
     Event,
     EventKind,
     LidTelemetry,
+    Limits,
     Open,
     StopLatch,
     StopNow,
@@ -65,6 +66,8 @@ class Hearing:
         self.telemetry: Telemetry | None = None
         self.slots: dict[int, LidTelemetry] = {}
         """What was last reported of each lid, from 1."""
+        self.held_switches: frozenset[int] = frozenset()
+        """Lids, from 1, whose shut switch did not let go when they were to open, until it is seen to."""
         self.lost_t_s: float | None = None
         self.wrong_version: WrongVersion | None = None
         self._connected_t_s = 0.0
@@ -116,7 +119,9 @@ class Hearing:
     def _reported(self, event: Reported) -> None:
         self.snapshot.telemetry(event.message)
         first = 0 if isinstance(event.message, Telemetry) else event.message.first_lid
-        self.slots |= dict(enumerate(event.message.slots, first + 1))
+        slots = dict(enumerate(event.message.slots, first + 1))
+        self.slots |= slots
+        self.held_switches -= {n for n, x in slots.items() if x.limits is not None and not x.limits & Limits.CLOSED}
         if isinstance(event.message, Telemetry):
             before, self.telemetry = self.telemetry, event.message
             if before and event.message.uptime_ms < before.uptime_ms:  # its BOOT was lost
@@ -161,5 +166,8 @@ class Hearing:
             self.ledger.interrupt("STOP_PRESSED")
         elif event.kind == EventKind.TIMEOUT and event.value == TimeoutReason.NOT_STARTED:
             self.ledger.ended(event.action_id, Outcome.REFUSED, "NOT_STARTED")
+        elif event.kind == EventKind.TIMEOUT and event.value == TimeoutReason.SHUT_SWITCH:
+            self.held_switches |= {event.lid + 1}
+            self.ledger.troubled(event.action_id, Outcome.OBSTRUCTED, "SHUT_SWITCH")
         elif trouble := TROUBLES.get(event.kind):
             self.ledger.troubled(event.action_id, *trouble)

@@ -124,8 +124,11 @@ class SerialLids:
     @property
     def details(self) -> dict[int, LidDetail]:
         """Each lid of the config as a technician wants to see it; what is not known is None. Returns at once."""
-        slots, check = self._hearing.slots, self._calibration
-        return {n: lid_detail(slots.get(n), check.values.get(n), source) for n, source in check.sources.items()}
+        slots, held, check = self._hearing.slots, self._hearing.held_switches, self._calibration
+        return {
+            n: lid_detail(slots.get(n), check.values.get(n), source, shut_switch_held=n in held)
+            for n, source in check.sources.items()
+        }
 
     def poll(self) -> Sequence[LidReport]:
         """Reports that arrived since the last call, oldest first; returns at once."""

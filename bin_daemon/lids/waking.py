@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from bin_daemon.lids.port import read_some
 from firmware_protocol.framing import Decoder
+from firmware_protocol.messages import Type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import serial
 
+BOOT = bytes([Type.BOOT])
 QUIET_S = 2.0
 """Longer than the bootloader's wait, shorter than a handshake may take."""
 
@@ -31,15 +33,16 @@ def wait_until_awake(
     clock: Callable[[], float] = time.monotonic,
     give_up: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Return when the board has sent a whole frame (its BOOT) or `QUIET_S` have passed; at once where opening resets nothing.
+    """Return when the board has said BOOT, of any major, or `QUIET_S` have passed; at once where opening resets nothing.
 
-    What is heard is dropped: nothing depends on BOOT. Raises `DeviceError`.
+    Any other frame may be of an earlier session, still on its way when the reset came. What is heard is dropped: nothing depends
+    on BOOT. Raises `DeviceError`.
     """
     if not has_modem_lines(port):
         return
     decoder, end = Decoder(), clock() + QUIET_S
     while clock() < end and not give_up():
-        if decoder.feed(read_some(port, url)):
+        if any(body[:1] == BOOT for body in decoder.feed(read_some(port, url))):
             return
 
 

@@ -9,6 +9,7 @@ there; *what* belongs to it is told by the difference to the tray in the light o
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -43,12 +44,16 @@ WINDOW_FRAC = 0.1
 SURROUNDINGS_FRAC = 0.35
 """Side of the window from which the light on a thing is taken, as a share of the short side."""
 
-FACTOR_RANGE = (0.5, 1.5)
+FACTOR_RANGE = (0.45, 2.2)
 """A window's factor against the whole picture's. Less is no light: something covers the tray's texture, or some tray has gone.
 A veil that takes more is told by `Reference.clarity`."""
 
 SHOULDER_GREY = 215.0
 """From here on the tone curve flattens: texture may lose all of its contrast to bright light."""
+
+GLARE_GREY = 238
+GLARE_MEAN_GREY = 225
+"""A cell from the one on, in a window of the other mean, is partly saturated, and so is what lies around: it tells nothing."""
 
 TEXTURE_VARIANCE = 12.0
 """Grey levels squared; where the tray has less texture, the light's factor is the picture's own and only the offset is fitted."""
@@ -64,9 +69,10 @@ CLEAR_FIELDS = 0.7
 ALIKE = 0.75
 """Correlation of two pictures' texture from which they show the same view."""
 
-BAND_FRAC = 0.18
+BAND_FRAC = 0.3
 LEAST_BAND_FRAC = 0.02
-"""Bands of mains flicker change rows by so much at the most; below the lesser nothing is gained by taking them out."""
+"""Bands of mains flicker, against those in the reference, change rows by so much at the most; below the lesser nothing is gained
+by taking them out."""
 
 LEAST_TEXTURE_VARIANCE = 4.0
 """Grey levels squared; a tray with less, edges and all, says nothing about the lens."""
@@ -103,25 +109,54 @@ def _power(relief: Grey) -> Grey:
 
 
 class Reference:
-    """A picture to compare with, and what is worked out of it once."""
+    """A picture to compare with; what is worked out of it is worked out once, and only when asked for."""
 
     def __init__(self, grey: Grey) -> None:
         self.grey = grey
         side = odd_cells(WINDOW_FRAC, grey.shape)
         self._window = (side, side)
-        self._mean = self._blur(grey)
-        self._relief = np.asarray(cv2.subtract(grey, self._mean), np.float32)
-        square = cv2.multiply(self._mean, self._mean)
-        self._variance = np.asarray(cv2.subtract(self._blur(cv2.multiply(grey, grey)), square), np.float32)
-        self._room = np.asarray(np.maximum(self._variance, 0) + np.float32(TEXTURE_VARIANCE), np.float32)
-        self._divisor = np.asarray(grey + np.float32(1), np.float32)
-        self._square = np.asarray(self._blur(cv2.multiply(grey, grey)) + np.float32(1), np.float32)
-        self._is_clipped = bool(cv2.minMaxLoc(grey)[1] >= CLIPPED_GREY)
+        self._evened: tuple[Grey, Grey, float] | None = None
+
+    @cached_property
+    def _mean(self) -> Grey:
+        return self._blur(self.grey)
+
+    @cached_property
+    def _relief(self) -> Grey:
+        return np.asarray(cv2.subtract(self.grey, self._mean), np.float32)
+
+    @cached_property
+    def _square(self) -> Grey:
+        return self._blur(cv2.multiply(self.grey, self.grey))
+
+    @cached_property
+    def _divisor(self) -> Grey:
+        return np.asarray(self.grey + np.float32(1), np.float32)
+
+    @cached_property
+    def _room(self) -> Grey:
+        variance = cv2.subtract(self._square, cv2.multiply(self._mean, self._mean))
+        return np.asarray(np.maximum(variance, 0) + np.float32(TEXTURE_VARIANCE), np.float32)
+
+    @cached_property
+    def _is_clipped(self) -> bool:
+        return bool(cv2.minMaxLoc(self.grey)[1] >= CLIPPED_GREY)
+
+    @cached_property
+    def _texture(self) -> Grey:
+        return _power(self._relief)
+
+    @cached_property
+    def _brightness(self) -> float:
+        return max(1.0, float(cv2.mean(self.grey)[0]))
 
     def changes(self, grey: Grey) -> Grey:
-        """What an offset that changes softly cannot explain, unsigned: cheap, and about `outlines` while the light stays."""
+        """What an offset that changes softly cannot explain, unsigned, in grey levels of the reference's light.
+
+        Much cheaper than `outlines`, and no less sensitive: light that changes leaves more here, things leave as much.
+        """
         away = cv2.subtract(grey, self.grey)
-        return np.asarray(cv2.absdiff(away, self._blur(away)), np.float32)
+        return np.asarray(cv2.absdiff(away, self._blur(away)) * np.float32(_lift(self._gain(grey))), np.float32)
 
     def outlines(self, grey: Grey) -> Grey:
         """What no light can explain, unsigned, in grey levels of the reference's light; highest along outlines.
@@ -141,12 +176,15 @@ class Reference:
         left = cv2.min(left, np.abs(self._shaded(grey, product)))
         found = np.asarray(left * np.float32(_lift(gain)), np.float32)
         self._drop_clipped(found, grey, gain)
+        if cv2.minMaxLoc(mean)[1] >= GLARE_MEAN_GREY:
+            found[(mean >= GLARE_MEAN_GREY) & (grey >= GLARE_GREY)] = 0
         return found
 
     def _shaded(self, grey: Grey, product: Grey) -> Grey:
         """What is left when the reference is lit by a field of factors, fitted twice so that its curve is followed, too."""
-        left = cv2.subtract(grey, cv2.multiply(self.grey, cv2.divide(product, self._square)))
-        again = cv2.divide(self._blur(cv2.multiply(left, self.grey)), self._square)
+        square = np.asarray(self._square + np.float32(1), np.float32)
+        left = cv2.subtract(grey, cv2.multiply(self.grey, cv2.divide(product, square)))
+        again = cv2.divide(self._blur(cv2.multiply(left, self.grey)), square)
         return np.asarray(cv2.subtract(left, cv2.multiply(self.grey, again)), np.float32)
 
     def in_same_light(self, grey: Grey, things: cv2.typing.MatLike) -> Grey:
@@ -165,7 +203,7 @@ class Reference:
 
         Told by the better fields: a thing that comes or goes changes a few of them, a veil on the lens nearly all.
         """
-        before = _power(self._relief)
+        before = self._texture
         telling = before > LEAST_TEXTURE_VARIANCE
         if np.count_nonzero(telling) < LEAST_FIELDS or float(np.mean(grey >= CLIPPED_GREY)) > CLIPPED_FRAC:
             return None
@@ -180,28 +218,32 @@ class Reference:
         )
 
     def _gain(self, grey: Grey) -> float:
-        return max(GAIN_RANGE[0], float(cv2.mean(grey)[0]) / max(1.0, float(cv2.mean(self.grey)[0])))
+        return max(GAIN_RANGE[0], float(cv2.mean(grey)[0]) / self._brightness)
 
     def _without_bands(self, grey: Grey) -> tuple[Grey, float]:
         """``grey`` without the bands of a flickering lamp, and the factor of its light.
 
         A rolling shutter reads rows one after the other, so lamps that pulse with the mains light whole rows alike.
         """
-        ratio = np.asarray(cv2.divide(grey + np.float32(1), self._divisor)[:, ::SAMPLE_STEP])
-        thirds = [_row_medians(third) for third in np.array_split(ratio, 3, axis=1)]
-        gains = [max(float(np.median(rows)), 1e-3) for rows in thirds]
-        gain = min(max(float(np.median(gains)), GAIN_RANGE[0]), GAIN_RANGE[1])
+        if self._evened is None or self._evened[0] is not grey:
+            self._evened = (grey, *self._evened_out(grey))
+        return self._evened[1:]
+
+    def _evened_out(self, grey: Grey) -> tuple[Grey, float]:
+        ratio = np.asarray(cv2.divide(np.asarray(grey + np.float32(1), np.float32), self._divisor)[:, ::SAMPLE_STEP])
+        rows, columns = ratio.shape
+        thirds = max(1, columns // 3)
+        middle = np.partition(ratio[:, : 3 * thirds].reshape(rows, -1, thirds), thirds // 2, axis=2)[:, :, thirds // 2]
+        gains = np.maximum(np.partition(middle, rows // 2, axis=0)[rows // 2], np.float32(1e-3))
+        gain = min(max(float(np.sort(gains)[len(gains) // 2]), GAIN_RANGE[0]), GAIN_RANGE[1])
         # A band goes over the whole row; what changes a part of it is a thing, however wide.
-        apart = np.stack([rows / np.float32(one) - 1 for rows, one in zip(thirds, gains, strict=True)])
-        shared = np.where(
-            (apart > 0).all(axis=0), apart.min(axis=0), np.where((apart < 0).all(axis=0), apart.max(axis=0), 0)
-        )
+        apart = middle / gains - 1
+        shared = np.maximum(apart.min(axis=1), 0) + np.minimum(apart.max(axis=1), 0)
         # Lamps pulse softly: what jumps from row to row is the median's own, in a cloud's half-shade.
-        shared = cv2.blur(shared.astype(np.float32)[:, None], (1, self._window[1]))[:, 0]
-        bands = np.clip(1 + shared, 1 - BAND_FRAC, 1 + BAND_FRAC)
-        if float(np.ptp(bands)) < LEAST_BAND_FRAC:
+        bands = 1 + cv2.blur(shared[:, None], (1, self._window[1]))
+        if float(np.ptp(bands)) < LEAST_BAND_FRAC or float(np.abs(bands - 1).max()) > BAND_FRAC:
             return grey, gain
-        return np.asarray(grey / bands[:, None].astype(np.float32), np.float32), gain
+        return np.asarray(grey / bands, np.float32), gain
 
     def _drop_clipped(self, found: Grey, grey: Grey, gain: float) -> None:
         if not self._is_clipped and cv2.minMaxLoc(grey)[1] < CLIPPED_GREY:
@@ -213,11 +255,6 @@ class Reference:
 
     def _blur(self, grey: cv2.typing.MatLike) -> Grey:
         return np.asarray(cv2.blur(grey, self._window), np.float32)
-
-
-def _row_medians(ratio: Grey) -> Grey:
-    middle = ratio.shape[1] // 2
-    return np.asarray(np.partition(ratio, middle, axis=1)[:, middle], np.float32)
 
 
 class EmptyTray:
@@ -290,11 +327,13 @@ class EmptyTray:
         """Take ``grey`` for the tray where ``where`` is true, at the model's own light."""
         if self._grey is None:
             return
-        self._grey = _with(self._grey, grey, where)
+        self._grey = _with(self.reference, grey, where)
         self._reference = None
         if self._clean is not None:
-            self._clean = Reference(_with(self._clean.grey, grey, where))
+            self._clean = Reference(_with(self._clean, grey, where))
 
 
-def _with(model: Grey, grey: Grey, where: Mask) -> Grey:
-    return np.where(where, grey / np.float32(gain_between(model, grey)), model).astype(np.float32)
+def _with(model: Reference, grey: Grey, where: Mask) -> Grey:
+    """The model with what is seen in ``where``, in the light around it: a cloud's shade must not be learnt as tray."""
+    away = model.in_same_light(grey, cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)))
+    return np.where(where, np.clip(model.grey + away, 0, 255), model.grey).astype(np.float32)

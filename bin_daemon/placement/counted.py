@@ -23,6 +23,10 @@ GONE_COVERED = 0.35
 """Below this share the old item does not lie where it lay."""
 UNTOUCHED = 0.25
 """Share of the old item's cells that must look as before when another lies on top of it."""
+SHRUNK = 0.5
+"""Less than this share of the item is left in its place, and no hand was there: no thing shrinks so."""
+SMALLER = 0.75
+"""What a hand shifted keeps more than this of its area."""
 COMPACT = 0.6
 """Share of what is new that hangs together: a thing does, the shifted outline of the old one does not."""
 ALIKE_AREA = (0.65, 1.5)
@@ -65,8 +69,11 @@ class Counted:
         return cls(Reference(grey), mask, _away(tray, grey, mask))
 
 
-def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Limits) -> Change:
-    """Compare what ``look`` found in ``grey`` with what was counted. ``look.mask`` must not be None."""
+def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Limits, *, by_hand: bool) -> Change:
+    """Compare what ``look`` found in ``grey`` with what was counted. ``look.mask`` must not be None.
+
+    ``by_hand`` says that a hand was at it since.
+    """
     old, new = counted.mask, look.mask
     if new is None:
         raise ValueError("placement: nothing lies there to compare")
@@ -84,8 +91,9 @@ def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Li
         added = touched <= 1 - UNTOUCHED and _hangs_together(fresh, limits, old_cells)
         return Change.ADDED if added else Change.MOVED
     wide_old = cv2.dilate(old.astype(np.uint8), _AROUND).astype(np.bool_)
-    if new_cells < old_cells and int((new & wide_old).sum()) >= STILL_COVERED * new_cells:
-        return Change.RESIDUE if touched > 1 - covered else Change.MOVED
+    smaller = SMALLER if by_hand else 1.0
+    if new_cells < smaller * old_cells and int((new & wide_old).sum()) >= STILL_COVERED * new_cells:
+        return Change.RESIDUE if (covered < SHRUNK and not by_hand) or touched > 1 - covered else Change.MOVED
     if covered > GONE_COVERED:
         return Change.MOVED
     return Change.MOVED if _alike(counted, tray, grey, new) else Change.REPLACED

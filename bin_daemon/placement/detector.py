@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bin_daemon.domain import Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
+from bin_daemon.domain import Box, Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
 from bin_daemon.placement.background import EmptyTray, smooth
 from bin_daemon.placement.counted import Change, Counted, change, is_ghost
 from bin_daemon.placement.item import NOTHING, look_at
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from bin_daemon.placement.background import Grey
     from bin_daemon.placement.item import Look
 
-LOOK_AGAIN_S = 0.4
-"""A tray that was clear and has not moved since is compared with the model only so often: an item comes with motion."""
+LONG_RESTED = 2.0
+"""What has rested for so many times the longer of ``settle_ms`` and ``clear_ms`` is looked at as seldom as a clear tray."""
 
 FIRST_SHARE = 0.4
 """An item that rested alone for this share of the settle time is known when another is laid on it."""
@@ -75,6 +75,7 @@ class Detector:
         self._large_t_s: float | None = None
         self._candidate: Placement | None = None
         self._counted: Counted | None = None
+        self._compared: tuple[Counted, Look, Change] | None = None
         self._first: Counted | None = None
         self._left: Counted | None = None
         self._visit = Visit()
@@ -86,7 +87,7 @@ class Detector:
         self._touched = False
         self._lids_moved = False
         self._lids_rest_t_s = float("-inf")
-        self._emptied = False
+        self._emptied = self._bared = False
 
     @property
     def sight(self) -> Sight:
@@ -143,8 +144,10 @@ class Detector:
     def _sight_of(self, frame: Frame) -> Sight:
         """A tray may be as plain as a covered lens: only what had structure can have lost it."""
         sight = sight_of(frame.grey8, self._settings)
+        if sight is not Sight.COVERED:
+            return sight
         is_plain = not self._tray.is_known or self._tray.spread_grey < PLAIN * self._settings.flat_std
-        return Sight.OK if sight is Sight.COVERED and is_plain else sight
+        return Sight.OK if is_plain else sight
 
     def _begin(self, size: tuple[int, int]) -> None:
         """Nothing is known of pictures of this size."""
@@ -168,10 +171,11 @@ class Detector:
             if moved:
                 return Seen.MOTION
             return Seen.LEARNT if self._rest.is_settled(frame.t_s) else Seen.CLEAR
-        if moved or self._state is not State.EMPTY or frame.t_s - self._looked_t_s >= LOOK_AGAIN_S:
+        if moved or self._is_settling(frame.t_s) or frame.t_s - self._looked_t_s >= self._settings.look_again_s:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
-            self._visit.see(self._look, grey, self._tray.reference.grey, self._counted and self._counted.mask)
+            item = None if self._counted is None else self._counted.mask
+            self._visit.see(self._look, grey, self._tray.reference.grey, item)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)
@@ -179,6 +183,13 @@ class Detector:
                 self._is_stale = False
         self._watch_view(frame.t_s, grey, moved=moved)
         return self._see_learnt(frame, grey, moved=moved, rest=rest)
+
+    def _is_settling(self, t_s: float) -> bool:
+        """Something may be decided in this frame: it has not rested for long, and the tray was not clear."""
+        settings = self._settings
+        decided_ms = LONG_RESTED * max(settings.settle_ms, settings.clear_ms)
+        is_new = self._rest.still_ms(t_s) < decided_ms or not self._rest.is_settled(t_s)
+        return self._state is not State.EMPTY and is_new
 
     def _watch_view(self, t_s: float, grey: Grey, *, moved: bool) -> None:
         """Once in a rest: whether what differs is the old view from another place."""
@@ -205,6 +216,7 @@ class Detector:
         if self._clear_t_s is not None:
             long = (t_s - self._clear_t_s) * 1000 >= self._settings.clear_ms
             self._emptied |= long
+            self._bared = True
             return Seen.CLEARED if long and rest else Seen.CLEAR
         return self._see_item(t_s, grey, rest=rest)
 
@@ -261,6 +273,8 @@ class Detector:
         found = self._change(self._counted, grey)
         if found in _ADDED and self._touched and self._is_brought(t_s):
             return _ADDED[found]
+        if found is Change.MOVED and self._bared and self._visit.is_hand:
+            return Seen.REPLACED
         if found in {Change.SAME, Change.MOVED}:
             self._see_unfallen(found, grey)
         wait_ms = self._settings.left_ms
@@ -282,7 +296,13 @@ class Detector:
         self._visit.forget()
 
     def _change(self, counted: Counted, grey: Grey) -> Change:
-        return change(counted, self._tray.reference, grey, self._look, self._rest.limits)
+        """Worked out once per look."""
+        if self._compared is None or self._compared[0] is not counted or self._compared[1] is not self._look:
+            found = change(
+                counted, self._tray.reference, grey, self._look, self._rest.limits, by_hand=self._visit.is_hand
+            )
+            self._compared = (counted, self._look, found)
+        return self._compared[2]
 
     def _act(self, seen: Seen, frame: Frame, grey: Grey) -> Placement | None:
         if seen is Seen.LEARNT:
@@ -296,6 +316,7 @@ class Detector:
             self._look, self._is_knocked = NOTHING, None
         elif seen in {Seen.GHOST, Seen.STAINED} and self._look.mask is not None:
             self._tray.accept(grey, self._look.mask)
+            self._looked_t_s = float("-inf")  # what was seen there is tray from now on
         elif seen is Seen.LEFT and self._look.mask is not None:
             self._left = Counted.of(self._tray.reference, grey, self._look.mask)
         elif self._state is State.EMPTY and self._looked_t_s == frame.t_s:
@@ -304,14 +325,14 @@ class Detector:
 
     def _place(self, seen: Seen, frame: Frame, grey: Grey) -> Placement:
         items = self._items(seen, grey)
-        self._emptied = self._lids_moved = self._touched = False
+        self._emptied = self._bared = self._lids_moved = self._touched = False
         self._visit.forget()
         self._first = None
         if self._look.mask is not None:
             self._counted = Counted.of(self._tray.reference, grey, self._look.mask)
         placement = self._as_offered(self._placement(frame, self._rest.views, items))
         kind = TrayKind.PLACEMENT if items == 1 else TrayKind.MULTI_ITEM
-        self._told.tell(kind, frame, placement.box)
+        self._told.tell(kind, frame, self._item_box())
         return placement
 
     def _as_offered(self, placement: Placement) -> Placement:
@@ -335,6 +356,10 @@ class Detector:
             return 2
         return max(1, self._look.items)
 
+    def _item_box(self) -> Box | None:
+        """Not padded: for those who score it; the crop's box is the placement's."""
+        return self._region.item_box(self._look.box) if self._look.box else None
+
     def _placement(self, frame: Frame, views: tuple[Frame, ...], items: int) -> Placement:
         box = self._region.full_box(self._look.box or (0, 0, 0, 0))
         return Placement(self._new_id(), frame.t_s, views, box, self._rest.still_ms(frame.t_s), items)
@@ -349,7 +374,7 @@ class Detector:
 
     def _tell(self, before: State, seen: Seen, frame: Frame) -> None:
         look = self._look
-        box = self._region.full_box(look.edge_box) if look.edge_box else None
+        box = self._region.item_box(look.edge_box) if look.edge_box else None
         is_lid = self._visit.shows_opening or self._lids_rest_t_s >= frame.t_s
         reaches = look.at_edge and not self._is_veiled and not is_lid
         self._reach_cells = max(self._reach_cells, look.edge_cells) if look.at_edge else 0
@@ -359,9 +384,9 @@ class Detector:
         if self._clarity is not None:
             self._told.watch(TrayKind.LENS_DIRTY, frame, holds=self._is_veiled)
         if self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:
-            self._told.tell(TrayKind.NOT_CLEARED, frame, self._region.full_box(look.box) if look.box else None)
+            self._told.tell(TrayKind.NOT_CLEARED, frame, self._item_box())
         if seen is Seen.STAINED:
-            self._told.tell(TrayKind.TRAY_STAINED, frame, self._region.full_box(look.box) if look.box else None)
+            self._told.tell(TrayKind.TRAY_STAINED, frame, self._item_box())
         if self._state is State.EMPTY and before is not State.EMPTY:
             self._ended(before, frame)
 

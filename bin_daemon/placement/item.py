@@ -19,25 +19,21 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.int32]
 
-STRONG_FRAC = 0.33
-"""Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
+RIM_CELLS = 2
+RIM_FREE = 0.04
+"""So many rows and columns along the edge, with outlines in less than this share of them, show that the view is the same."""
 
-OUTLINE_FRAC = 0.15
-"""Share of the shortest line around a patch, a circle, that must be outline: half-shade meets one only here and there."""
+LARGEST_FRAC = 0.7
+"""Share of the region that the largest item covers; an open tray covers more."""
 
-BOX_FRAC = 0.25
-BOX_MOST = 1.2
-"""Share of an item's own contrast, and at most so many times ``item_grey``, that counts for its box: what differs less is mostly
-its soft shadow."""
+CLEAR_OUTLINE = 2.0
+"""So many times the least outline is as good as a strong difference: no light makes it."""
 
 BLUR_FRAC = 0.55
 """Smoothing leaves a third of an outline's contrast one cell outside, two thirds on it."""
 
 LEAST_SIDE = 4
 """Cells; a smaller box keeps its sides."""
-
-FIELD_CELLS_FRAC = 0.02
-"""A field has outlines when more than this share of its cells does."""
 
 _SMALL = np.ones((3, 3), np.uint8)
 _NEAR = np.ones((5, 5), np.uint8)
@@ -75,34 +71,41 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
     over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
-    outlines = _above(tray.outlines(grey), limits.outline_grey)
-    if cv2.countNonZero(outlines) < STRONG_FRAC * limits.item_cells:
+    if cv2.countNonZero(_above(tray.changes(grey), limits.outline_grey)) < limits.strong_cells:
+        return NOTHING
+    left = tray.outlines(grey)
+    outlines = _above(left, limits.outline_grey)
+    if cv2.countNonZero(outlines) < limits.strong_cells:
         return NOTHING
     things = _filled(cv2.dilate(outlines, _SMALL))
-    if cv2.countNonZero(things) > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):
-        return Look(large=True)
+    covered = cv2.countNonZero(things)
+    if covered > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):  # noqa: SIM102 - why, apart
+        if covered > LARGEST_FRAC * limits.cells or not _is_rim_free(outlines):
+            return Look(large=True)
     away = np.abs(tray.in_same_light(grey, cv2.dilate(things, _NEAR)))
     weak = cv2.morphologyEx(_above(away, limits.weak_grey), cv2.MORPH_CLOSE, _SMALL)
     number, labels = _patches(weak)
-    strong = away > limits.strong_grey
+    strong = (away > limits.strong_grey) | (left > CLEAR_OUTLINE * limits.outline_grey)
     outlined = cv2.dilate(outlines, _NEAR)
     arms, shadows = _from_outside(labels, number, outlined, limits)
-    is_strong = _cells(labels[strong], number) >= STRONG_FRAC * limits.item_cells
+    is_strong = _cells(labels[strong], number) >= limits.strong_cells
     reaching = arms & is_strong
     reach = _Reach.of(labels, reaching)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
     cells = _cells(labels, number)
     is_item = cells >= limits.item_cells
-    is_item &= _cells(labels[strong], number) >= STRONG_FRAC * limits.item_cells
+    is_item &= _cells(labels[strong], number) >= limits.strong_cells
     is_item &= _cells(labels[outlines > 0], number) >= np.maximum(
-        STRONG_FRAC * limits.item_cells, OUTLINE_FRAC * 2 * np.sqrt(np.pi * cells)
+        limits.strong_cells, limits.settings.outline_frac * 2 * np.sqrt(np.pi * cells)
     )
     is_item[0] = False
     if not is_item.any():
         return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
-    contrast = min(BOX_FRAC * float(np.percentile(away[mask], 90)), BOX_MOST * limits.strong_grey)
+    contrast = min(
+        limits.settings.box_frac * float(np.percentile(away[mask], 90)), limits.settings.box_factor * limits.strong_grey
+    )
     core = mask & (away > max(limits.weak_grey, contrast))
     return Look(
         _tight(_box(core), away, mask),
@@ -157,7 +160,13 @@ def _from_outside(labels: Labels, number: int, outlined: cv2.typing.MatLike, lim
 def _is_everywhere(outlines: Image, limits: Limits) -> bool:
     rows, columns = FIELDS
     share = cv2.resize(outlines.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    return bool(np.mean(share > FIELD_CELLS_FRAC) > limits.settings.spread_frac)
+    return bool(np.mean(share > limits.settings.field_frac) > limits.settings.spread_frac)
+
+
+def _is_rim_free(outlines: Image) -> bool:
+    """Nothing is new along the edge: what is large lies within."""
+    inner = outlines[RIM_CELLS:-RIM_CELLS, RIM_CELLS:-RIM_CELLS]
+    return cv2.countNonZero(outlines) - cv2.countNonZero(inner) < RIM_FREE * (outlines.size - inner.size)
 
 
 def _count(core: Mask, limits: Limits) -> int:

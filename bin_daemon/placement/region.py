@@ -1,4 +1,4 @@
-"""The region of interest: from fractions of the frame to cells of grey8, and back to padded full-frame pixels."""
+"""The region of interest: from fractions of the frame to cells of grey8, and back to full-frame pixels."""
 
 from __future__ import annotations
 
@@ -29,8 +29,14 @@ class Region:
         """The region's part of a watched picture."""
         return grey8[self._top : self._top + self.rows, self._left : self._left + self.columns]
 
+    def item_box(self, box: Box) -> Box:
+        """Cells of the region to full-frame pixels, within the frame."""
+        full_width, full_height = self.size
+        x, y, width, height = (self._left + box[0]) * CELL, (self._top + box[1]) * CELL, box[2] * CELL, box[3] * CELL
+        return x, y, min(full_width, x + width) - x, min(full_height, y + height) - y
+
     def full_box(self, box: Box) -> Box:
-        """Cells of the region to full-frame pixels, within the frame, padded by a share of the sides and half a cell."""
+        """`item_box` padded by a share of its sides and half a cell, within the frame: what a crop shall show."""
         full_width, full_height = self.size
         x, y, width, height = (self._left + box[0]) * CELL, (self._top + box[1]) * CELL, box[2] * CELL, box[3] * CELL
         pad_x, pad_y = round(width * self._padding_frac) + CELL // 2, round(height * self._padding_frac) + CELL // 2

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NOISE_SHARE = 0.1
 """How fast the measured noise follows, per frame."""
+NOISE_FRAMES = 4
+"""While nothing moves, the noise of a noisy camera is measured in every fourth frame: it changes with the light, no faster."""
 MEDIAN_TO_SPREAD = 1.05
 """Of normal noise: spread over the median's size (1.48), less what a second picture's noise adds (1.41)."""
 SAMPLE = 3
@@ -73,10 +75,14 @@ class Rest:
         if furthest < 0.5 * limit:  # an outline of a whole limit needs a difference of half of it somewhere
             self._measure(0.2 * furthest)
             return False
+        changed = cv2.threshold(anchor.changes(grey), limit, 1, cv2.THRESH_BINARY)[1]
+        is_still = cv2.countNonZero(changed) <= self.limits.motion_cells
+        if is_still and self._frames % NOISE_FRAMES:
+            return False
         left = anchor.outlines(grey)
         # The median is of bare tray even while a hand moves.
         self._measure(MEDIAN_TO_SPREAD * float(np.median(left[::SAMPLE, ::SAMPLE])))
-        return int(np.count_nonzero(left > self.limits.motion_grey)) > self.limits.motion_cells
+        return not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > self.limits.motion_cells
 
     def _measure(self, spread_grey: float) -> None:
         known = self.limits.noise_grey

@@ -192,6 +192,11 @@ class Limits:
         return max(3.0, self.settings.item_area_frac * self.cells)
 
     @property
+    def strong_cells(self) -> float:
+        """See `PlacementSettings.strong_frac`."""
+        return self.settings.strong_frac * self.item_cells
+
+    @property
     def motion_cells(self) -> float:
         """More cells than this must change."""
         return max(2.0, self.settings.motion_area_frac * self.cells)

@@ -68,7 +68,8 @@ def _fit(before: Grey, now: Grey) -> Grey | None:
     _, _, _, (x, y) = cv2.minMaxLoc(found)
     start = np.array([[1, 0, x - right], [0, 1, y - down]], np.float32)
     try:
-        _, fit = cv2.findTransformECC(before, now, start, cv2.MOTION_EUCLIDEAN, STEPS, None, 3)
+        everywhere = np.ones(now.shape, np.uint8)
+        _, fit = cv2.findTransformECC(before, now, start, cv2.MOTION_EUCLIDEAN, STEPS, everywhere, 3)
     except cv2.error:  # it does not converge: not the same picture
         return None
     return np.asarray(fit, np.float32)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from bin_daemon.placement.background import Grey, Mask
     from bin_daemon.placement.item import Look
 
-RECTANGLE_FRAC = 0.88
+RECTANGLE_FRAC = 0.86
 """Share of its upright box that an opening fills; an arm with its hand fills two thirds."""
-DARK = 0.45
+DARK = 0.4
 DARK_FRAC = 0.8
 """Below this share of the tray's brightness in so many of its cells it is the shaft: a sleeve may be dark, its hand is not."""
+CORE_FRAC = 0.35
+"""Share of a patch that its dark part must have: the rest is the shade on the tray around an opening."""
 OPENING_FRAC = 0.015
 """Share of the region from which something dark or upright may be an opening and no battery."""
 STILL_THERE = 0.5
@@ -64,14 +66,18 @@ class Visit:
 
 
 def is_opening(patch: Mask, grey: Grey, tray: Grey) -> bool:
-    """Whether ``patch`` may be a lid's opening: large, and upright or dark."""
+    """Whether ``patch`` may be a lid's opening: large, and upright or dark; with the shade around it, if its dark part is."""
     cells = int(np.count_nonzero(patch))
     if cells < OPENING_FRAC * patch.size:
         return False
+    dark = patch & (grey < DARK * tray)
+    dark_frac = int(np.count_nonzero(dark)) / cells
+    return _is_upright(patch) or dark_frac > DARK_FRAC or (dark_frac > CORE_FRAC and _is_upright(dark))
+
+
+def _is_upright(patch: Mask) -> bool:
     _, _, width, height = cv2.boundingRect(patch.astype(np.uint8))
-    if cells >= RECTANGLE_FRAC * width * height:
-        return True
-    return float(np.mean(grey[patch] < DARK * tray[patch])) > DARK_FRAC
+    return int(np.count_nonzero(patch)) >= RECTANGLE_FRAC * width * height
 
 
 def _is_there(item: Mask, look: Look) -> bool:

@@ -99,14 +99,12 @@ class Glance:
         self._frames = 0
 
     def score(self, raw: Image) -> float:
-        """See `Hint.score`; ``raw`` is H x W x channels, luma first."""
+        """See `Hint.score`; ``raw`` is the luma, H x W."""
         import cv2
 
-        if raw.ndim != 3:  # noqa: PLR2004 - no picture: whoever looks at it says so
-            return 0.0
         rows, columns = max(1, raw.shape[0] // LINES), max(1, raw.shape[1] // COLUMNS)
         # Neighbours lessen the noise of single pixels.
-        seen = cv2.blur(np.ascontiguousarray(raw[::rows, ::columns, 0]), (3, 3)).astype(np.float32)
+        seen = cv2.blur(np.ascontiguousarray(raw[::rows, ::columns]), (3, 3)).astype(np.float32)
         if self._mean is None or not self._frames or self._mean.shape != seen.shape:
             self._mean, self._frames, self._spread = seen, 0, 0.0
         self._frames += 1

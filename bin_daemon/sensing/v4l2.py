@@ -20,10 +20,11 @@ import numpy as np
 
 from bin_daemon.domain import Frame, Image
 from bin_daemon.errors import DeviceError
-from bin_daemon.sensing.decode import JpegDecoder, yuyv_bgr, yuyv_grey8
+from bin_daemon.sensing.decode import JpegDecoder
 from bin_daemon.sensing.frozen import FrozenCheck
 from bin_daemon.sensing.gate import AskPace, Gate, alert
 from bin_daemon.sensing.hints import Glance, Sizes
+from bin_daemon.sensing.raw import RAW_FORMATS, RawFormat, luma_grey8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,14 +109,14 @@ class V4l2Camera:
                     f"camera {self.device} cannot be opened",
                     hint="is it plugged in (ls -l /dev/v4l/by-id), not used by another program, and is the user in group video?",
                 )
-            jpeg = self._configure(capture)
-            gate = Gate(self._settings, self._pace, Sizes() if jpeg else Glance())
-            yield lambda: self._read(capture, gate, jpeg=jpeg)
+            raw_format = self._configure(capture)
+            gate = Gate(self._settings, self._pace, Glance() if raw_format else Sizes())
+            yield lambda: self._read(capture, gate, raw_format)
         finally:
             capture.release()
 
-    def _configure(self, capture: Capture) -> bool:
-        """Set format, size and rate; True when the frames will be JPEG."""
+    def _configure(self, capture: Capture) -> RawFormat | None:
+        """Set format, size and rate; the format that the camera has taken, None for JPEG."""
         import cv2
 
         wanted = self._settings
@@ -132,44 +133,49 @@ class V4l2Camera:
         got = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC))
         if got != wanted.pixel_format:
             _log.warning("camera %s gives pixel format %s instead of %s", self.device, got, wanted.pixel_format)
-        if got not in {"MJPG", "JPEG", "YUYV"}:
+        if got in {"MJPG", "JPEG"}:
+            return None
+        if got not in RAW_FORMATS:
             raise DeviceError(
                 f"camera {self.device} gives pixel format {got!r}, which cannot be read",
-                hint="list its formats with v4l2-ctl --list-formats-ext and set camera.pixel_format to MJPG or YUYV",
+                hint="list its formats with v4l2-ctl --list-formats-ext and set camera.pixel_format to one of "
+                + ", ".join(("MJPG", *RAW_FORMATS)),
             )
-        return got != "YUYV"
+        return RAW_FORMATS[got]
 
-    def _read(self, capture: Capture, gate: Gate, *, jpeg: bool) -> Frame:
+    def _read(self, capture: Capture, gate: Gate, raw_format: RawFormat | None) -> Frame:
         """The next fresh, sound and new frame that is wanted."""
         self._drops = 0
-        while True:
-            t_s, raw = self._wanted(capture, gate, jpeg=jpeg)
-            try:
-                frame = self._jpeg_frame(t_s, raw) if jpeg else self._yuyv_frame(t_s, raw)
-            except DeviceError as error:
-                _log.debug("frame dropped: %s", error)
-                gate.missed()
-                self._drop(str(error))
-                continue
-            self._frozen.see(raw, frame.grey8)
-            return frame
-
-    def _wanted(self, capture: Capture, gate: Gate, *, jpeg: bool) -> tuple[float, Image]:
-        """Capture time and buffer of the next fresh frame that the line needs."""
         spare: Image | None = None
         while True:
             t_s = self._fresh(capture)
             ok, raw = capture.retrieve(spare)
-            if not ok:
-                self._drop("the driver gave no picture")
+            try:
+                frame = self._wanted(gate, raw_format, t_s, raw) if ok else self._nothing()
+            except DeviceError as error:
+                _log.debug("frame dropped: %s", error)
+                gate.missed()
+                self._drop(str(error))
+                spare = None
                 continue
-            # Where two frames were alike, whether the camera is frozen must be known soon.
-            if gate.opens(t_s, raw) or self._frozen.repeats:
-                return t_s, raw
+            if frame is not None:
+                self._frozen.see(raw, frame.grey8)
+                return frame
             # What nobody looks at leaves its memory to the next one; JPEGs differ in size.
-            spare = None if jpeg else raw
+            spare = raw if raw_format else None
             self._drops = 0  # what is unusable is followed by one that is looked at: so here no row of them goes on
             next(self._seq)
+
+    def _wanted(self, gate: Gate, raw_format: RawFormat | None, t_s: float, raw: Image) -> Frame | None:
+        """The frame; None where the line does not need it. Raises DeviceError for a damaged one that it needs."""
+        luma = raw_format.luma(raw) if raw_format else None
+        # Where two frames were alike, whether the camera is frozen must be known soon.
+        if not (gate.opens(t_s, raw if luma is None else luma) or self._frozen.repeats):
+            return None
+        if raw_format is None or luma is None:
+            return self._jpeg_frame(t_s, raw)
+        height, width = luma.shape
+        return Frame(next(self._seq), t_s, width, height, luma_grey8(luma), lambda: raw_format.bgr(raw))
 
     def _fresh(self, capture: Capture) -> float:
         """Wait for a buffer that is fresh; its capture time. The others are not even copied."""
@@ -205,6 +211,9 @@ class V4l2Camera:
             )
         return DeviceError(f"camera {self.device} {seen}", hint=mend)
 
+    def _nothing(self) -> Frame:
+        raise DeviceError(f"camera {self.device}: the driver gave no picture", hint="one is normal; many: replug it")
+
     def _captured(self, capture: Capture) -> tuple[float, float]:
         """Capture time in seconds of the monotonic clock, and age in milliseconds."""
         import cv2
@@ -221,14 +230,6 @@ class V4l2Camera:
         width, height = self.decoder.size(data)
         grey8 = self.decoder.grey8(data)
         return Frame(next(self._seq), t_s, width, height, grey8, lambda: self.decoder.bgr(data))
-
-    def _yuyv_frame(self, t_s: float, raw: Image) -> Frame:
-        if raw.ndim != 3 or raw.shape[2] != 2:  # noqa: PLR2004 - H x W x 2
-            raise DeviceError(
-                f"camera {self.device}: YUYV frame of shape {raw.shape}", hint="set camera.pixel_format to MJPG"
-            )
-        height, width = raw.shape[:2]
-        return Frame(next(self._seq), t_s, width, height, yuyv_grey8(raw), lambda: yuyv_bgr(raw))
 
 
 def _open_cv2(device: str) -> Capture:

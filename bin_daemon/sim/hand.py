@@ -65,11 +65,14 @@ class Arm:
     """One arm ready to be laid: sharp, and blurred along its reach for when it moves fast."""
 
     def __init__(self, rgba: Image, scale: float, reach_deg: float) -> None:
-        """``reach_deg`` is the direction in which the fingers point: 0 up, positive to the left (counter-clockwise)."""
+        """``rgba`` is `arm_of` somebody, the sleeve as long as wanted.
+
+        ``reach_deg`` is the direction in which the fingers point: 0 up, positive to the left (counter-clockwise).
+        """
         self.reach_xy = (-math.sin(math.radians(reach_deg)), -math.cos(math.radians(reach_deg)))
         mirrored = rgba[GRIP_XY[1], GRIP_XY[0], 3] < rgba[GRIP_XY[1], ARM_PX[1] - 1 - GRIP_XY[0], 3]
         grip_x = ARM_PX[1] - 1 - GRIP_XY[0] if mirrored else GRIP_XY[0]
-        offset = np.array((ARM_PX[1] / 2 - grip_x, ARM_PX[0] / 2 - GRIP_XY[1])) * scale
+        offset = np.array((ARM_PX[1] / 2 - grip_x, rgba.shape[0] / 2 - GRIP_XY[1])) * scale
         cos, sin = math.cos(math.radians(reach_deg)), math.sin(math.radians(reach_deg))
         self._from_grip_xy = (offset[0] * cos + offset[1] * sin, -offset[0] * sin + offset[1] * cos)
         self._still = sprite(

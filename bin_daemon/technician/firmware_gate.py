@@ -135,7 +135,7 @@ def _check_state(state: int, stop: int) -> None:
     if stop & Stop.LATCH:
         raise RefusedError(
             "a stop is latched",
-            hint="send the MQTT command stop.clear while the service runs, or switch the controller off and on",
+            hint="clear it when all is safe, while the service runs: bin-daemon lid clear; then try again",
         )
     if state == ControllerState.CALIBRATING:
         raise RefusedError(

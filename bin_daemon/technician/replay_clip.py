@@ -129,6 +129,7 @@ def open_recording(path: Path, *, fps: float | None = None) -> Iterator[Recordin
     Raises `ConfigError` for what is no clip, is empty, or cannot be decoded.
     """
     path = path.expanduser()
+    check_name(path)
     if path.is_dir():
         with _open_folder(path, fps or 15.0) as recording:
             yield recording
@@ -136,6 +137,17 @@ def open_recording(path: Path, *, fps: float | None = None) -> Iterator[Recordin
     _check(path)
     with _open_video(path, fps or 15.0) as recording:
         yield recording
+
+
+def check_name(path: Path) -> None:
+    """Raises `ConfigError` for a name that OpenCV cannot take: it would end the process with a segmentation fault."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise ConfigError(
+            f"{shown}: the name is not UTF-8", hint="rename it, or give a link with a plain name"
+        ) from error
 
 
 def _check(path: Path) -> None:

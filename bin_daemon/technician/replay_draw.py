@@ -67,9 +67,9 @@ class Drawing:
             full = cv2.resize(cells, None, fx=CELL, fy=CELL, interpolation=cv2.INTER_NEAREST)[:height, :width] > 0
             picture[full] = (picture[full] * 0.6 + np.array(MASK) * 0.4).astype(np.uint8)
         if look.box:
-            _rectangle(picture, self._region.full_box(look.box), CANDIDATE, 2)
+            _rectangle(picture, self._region.item_box(look.box), CANDIDATE, 2)
         if look.edge_box:
-            _rectangle(picture, self._region.full_box(look.edge_box), EDGE, 2)
+            _rectangle(picture, self._region.item_box(look.edge_box), EDGE, 2)
 
     def _write(self, picture: Image, thought: Thought) -> None:
         scale = max(0.35, min(self.size) / 720 * 0.7)

@@ -32,6 +32,7 @@ static void enter(const struct bin_core *core, struct bin_lid *lid, uint8_t phas
 {
     lid->phase = phase;
     lid->since_ms = core->now_ms;
+    lid->settling = false;
 }
 
 static void pulse(const struct bin_core *core, struct bin_lid *lid, uint16_t pulse_us)
@@ -177,20 +178,32 @@ static uint16_t target_us(const struct bin_lid *lid)
     return lid->goal == BIN_LIMITS_OPEN ? lid->cal.open_us : lid->cal.closed_us;
 }
 
-/* Where a lid without signal starts. */
-static uint16_t first_us(const struct bin_core *core, const struct bin_lid *lid, uint8_t phase)
+static bool on_shut_switch(const struct bin_core *core, const struct bin_lid *lid)
 {
-    if (phase == BIN_LID_PHASE_HOMING && lid->last_us != BIN_NO_PULSE && bin_since(core, lid->since_ms) <= BIN_JOGGED_MS) {
-        return lid->last_us; /* its jog ended a moment ago */
-    }
-    if (phase == BIN_LID_PHASE_OPENING || core->hal->limits(core->hal->ctx, lid->number) == BIN_LIMITS_CLOSED) {
+    const uint8_t limits = core->hal->limits(core->hal->ctx, lid->number);
+
+    return limits != BIN_UNKNOWN_U8 && limits & BIN_LIMITS_CLOSED;
+}
+
+/* Where a lid without signal starts. */
+static uint16_t first_us(const struct bin_core *core, const struct bin_lid *lid, uint8_t phase, bool jogged)
+{
+    bool shut;
+
+    if (phase == BIN_LID_PHASE_OPENING) {
         return lid->cal.closed_us;
     }
-    return lid->cal.open_us; /* it may have been lifted by hand: a jump toward open pinches nobody */
+    shut = core->hal->limits(core->hal->ctx, lid->number) == BIN_LIMITS_CLOSED;
+    if (jogged || (shut && lid->unproven)) {
+        return lid->last_us; /* its jog ended a moment ago; or it was halted there, and only its switch says shut */
+    }
+    return shut ? lid->cal.closed_us : lid->cal.open_us; /* lifted by hand? a jump toward open pinches nobody */
 }
 
 static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phase, uint8_t goal)
 {
+    const bool jogged =
+        phase == BIN_LID_PHASE_HOMING && lid->last_us != BIN_NO_PULSE && bin_since(core, lid->since_ms) <= BIN_JOGGED_MS;
     uint16_t way_us = apart(lid->cal.open_us, lid->cal.closed_us);
     uint16_t from_us;
 
@@ -199,7 +212,10 @@ static void begin(const struct bin_core *core, struct bin_lid *lid, uint8_t phas
     lid->stay = false;
     lid->stepped_ms = core->now_ms;
     if (lid->pulse_us == BIN_NO_PULSE) {
-        pulse(core, lid, first_us(core, lid, phase));
+        pulse(core, lid, first_us(core, lid, phase, jogged));
+    }
+    if (!jogged) {
+        lid->unproven = on_shut_switch(core, lid);
     }
     from_us = apart(lid->pulse_us, target_us(lid));
     if (from_us > way_us) {
@@ -258,7 +274,7 @@ static bool arrived(const struct bin_core *core, const struct bin_lid *lid)
 {
     const uint8_t limits = core->hal->limits(core->hal->ctx, lid->number);
 
-    if (limits != BIN_UNKNOWN_U8) {
+    if (limits != BIN_UNKNOWN_U8 && !(lid->unproven && limits == lid->goal)) {
         return limits == lid->goal;
     }
     return lid->pulse_us == target_us(lid) && bin_since(core, lid->stepped_ms) >= BIN_SETTLE_MS;
@@ -285,11 +301,22 @@ static bool jammed(const struct bin_core *core, struct bin_lid *lid)
     return lid->over && bin_since(core, lid->over_ms) >= BIN_JAM_MS;
 }
 
-static void reverse(struct bin_core *core, struct bin_lid *lid, uint8_t kind)
+static uint8_t too_late(const struct bin_core *core, const struct bin_lid *lid)
+{
+    return lid->goal == BIN_LIMITS_OPEN && on_shut_switch(core, lid) ? BIN_TIMEOUT_REASON_SHUT_SWITCH
+                                                                      : BIN_TIMEOUT_REASON_TRAVEL;
+}
+
+/* `why`: of a TIMEOUT; else 0. */
+static void reverse(struct bin_core *core, struct bin_lid *lid, uint8_t kind, uint8_t why)
 {
     lid->reversals++;
-    bin_report(core, kind, lid->number, lid->action_id,
-               kind == BIN_EVENT_KIND_TIMEOUT ? BIN_TIMEOUT_REASON_TRAVEL : lid->reversals);
+    if (lid->goal == BIN_LIMITS_OPEN && lid->reversals < BIN_REVERSALS_MAX &&
+        core->hal->limits(core->hal->ctx, lid->number) == (BIN_LIMITS_CLOSED | BIN_LIMITS_OPEN)) {
+        /* Open by one switch and shut by the other: one is broken, and the lid is latched once it has backed away. */
+        lid->reversals = BIN_REVERSALS_MAX;
+    }
+    bin_report(core, kind, lid->number, lid->action_id, why ? why : lid->reversals);
     end_motion(core, lid);
     if (lid->reversals > BIN_REVERSALS_MAX) {
         latch_fault(core, lid);
@@ -342,16 +369,25 @@ static void arrive(struct bin_core *core, struct bin_lid *lid)
     }
 }
 
+/* A shut switch that lets go is not stuck. */
+static void watch_shut_switch(const struct bin_core *core, struct bin_lid *lid)
+{
+    if (lid->unproven) {
+        lid->unproven = on_shut_switch(core, lid);
+    }
+}
+
 static void step(struct bin_core *core, struct bin_lid *lid)
 {
+    watch_shut_switch(core, lid);
     if (arrived(core, lid)) {
         arrive(core, lid);
     } else if (lid->goal == BIN_LIMITS_CLOSED && pinched(core, lid)) {
-        reverse(core, lid, BIN_EVENT_KIND_PINCH_REVERSED);
+        reverse(core, lid, BIN_EVENT_KIND_PINCH_REVERSED, 0);
     } else if (jammed(core, lid)) {
-        reverse(core, lid, BIN_EVENT_KIND_JAM);
+        reverse(core, lid, BIN_EVENT_KIND_JAM, 0);
     } else if (bin_since(core, lid->since_ms) > lid->travel_ms) {
-        reverse(core, lid, BIN_EVENT_KIND_TIMEOUT);
+        reverse(core, lid, BIN_EVENT_KIND_TIMEOUT, too_late(core, lid));
     } else if (!lid->over) { /* while the current is high the pulse must not run ahead of the lid */
         slew(core, lid, target_us(lid));
     }
@@ -369,7 +405,14 @@ static void unjog(struct bin_core *core, struct bin_lid *lid)
 
 static void step_jog(struct bin_core *core, struct bin_lid *lid)
 {
-    if (pinched(core, lid) || jammed(core, lid)) {
+    bool caught;
+
+    watch_shut_switch(core, lid);
+    caught = pinched(core, lid);
+    if (caught || jammed(core, lid)) {
+        if (!caught && core->hal->limits(core->hal->ctx, lid->number) == BIN_LIMITS_CLOSED) {
+            lid->unproven = false; /* it presses against its rim: what the technician came to find */
+        }
         bin_report(core, BIN_EVENT_KIND_JAM, lid->number, 0, BIN_NO_VALUE);
         bin_end_calibration(core);
     } else if (!lid->over) {
@@ -426,6 +469,7 @@ struct bin_verdict bin_jog(struct bin_core *core, uint8_t number, uint16_t pulse
         lid->stepped_ms = core->now_ms;
         lid->over = false;
         lid->stay = false;
+        lid->unproven = on_shut_switch(core, lid);
         lid->action_id = 0;
     }
     lid->jog_us = pulse_us;
@@ -621,6 +665,7 @@ void bin_lids_boot(struct bin_core *core)
         detach(core, lid);
         shut = core->hal->limits(core->hal->ctx, i) == BIN_LIMITS_CLOSED;
         enter(core, lid, shut ? BIN_LID_PHASE_CLOSED : BIN_LID_PHASE_UNKNOWN);
+        lid->settling = shut;
         lid->close_due = !shut;
     }
 }
@@ -658,6 +703,20 @@ static void expire(struct bin_core *core)
     }
 }
 
+/* Shut: its signal goes. A lid that ran on through a reset is not shut, and is homed. */
+static void rest_shut(const struct bin_core *core, struct bin_lid *lid, uint32_t age_ms)
+{
+    if (lid->pulse_us != BIN_NO_PULSE && age_ms >= BIN_DETACH_MS) {
+        detach(core, lid);
+    }
+    if (age_ms >= BIN_RAN_ON_MS) {
+        lid->settling = false;
+    } else if (lid->settling && !on_shut_switch(core, lid)) {
+        enter(core, lid, BIN_LID_PHASE_UNKNOWN);
+        lid->close_due = true;
+    }
+}
+
 static void tick_lid(struct bin_core *core, struct bin_lid *lid)
 {
     const uint32_t age_ms = bin_since(core, lid->since_ms);
@@ -671,9 +730,7 @@ static void tick_lid(struct bin_core *core, struct bin_lid *lid)
             forget(core, lid);
         }
     } else if (lid->phase == BIN_LID_PHASE_CLOSED) {
-        if (lid->pulse_us != BIN_NO_PULSE && age_ms >= BIN_DETACH_MS) {
-            detach(core, lid);
-        }
+        rest_shut(core, lid, age_ms);
     } else if (bin_lid_in(lid, BIN_PHASE(OPEN) | BIN_PHASE(HALTED)) && !lid->stay && age_ms >= lid->hold_ms) {
         lid->close_due = true;
     }

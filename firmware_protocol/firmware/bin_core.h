@@ -100,6 +100,8 @@ struct bin_lid {
     bool over;
     bool opened;
     bool backed;              /* it stands open because it backed away */
+    bool unproven;            /* its shut switch was pressed when its motion began and has not let go since: it may be stuck */
+    bool settling;            /* shut by its switch at a reset a moment ago: it may have been on its way open, and run on */
     bool close_due;           /* it is to be shut; says nothing while it is shut, moves or is latched */
     bool stay;                /* cleared from a stop or fault: moves again only by CLOSE or the dead-man */
 };

@@ -11,7 +11,7 @@
 #define BIN_FW_MINOR 0
 #define BIN_FW_PATCH 0
 #define BIN_PROTO_MAJOR 1
-#define BIN_PROTO_MINOR 0
+#define BIN_PROTO_MINOR 1
 
 /* The frame. */
 #define BIN_HEADER_SIZE 6
@@ -41,6 +41,7 @@
 #define BIN_JAM_MS 80
 #define BIN_INRUSH_MS 150
 #define BIN_SETTLE_MS 250
+#define BIN_RAN_ON_MS 1000
 #define BIN_TRAVEL_SLACK_MS 1000
 #define BIN_DETACH_MS 300
 #define BIN_STEP_MS 20
@@ -186,7 +187,8 @@ enum bin_pattern {
 
 enum bin_timeout_reason {
     BIN_TIMEOUT_REASON_NOT_STARTED = 1,
-    BIN_TIMEOUT_REASON_TRAVEL = 2
+    BIN_TIMEOUT_REASON_TRAVEL = 2,
+    BIN_TIMEOUT_REASON_SHUT_SWITCH = 3
 };
 
 /* Payload sizes, and offsets of the fields in their payload. */

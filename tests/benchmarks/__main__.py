@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.benchmarks import (
     idle_pace,
     memory,
     networks,
+    placement_peers,
     preprocessing,
     start,
     training_step,
@@ -53,6 +54,7 @@ class Effort:
     frames: int
     stretches: int
     engines: tuple[str, ...]
+    peers: placement_peers.Effort = field(default_factory=placement_peers.Effort)
 
 
 FULL = Effort(
@@ -82,6 +84,7 @@ QUICK = Effort(
     frames=300,
     stretches=2,
     engines=("onnx",),
+    peers=placement_peers.Effort(("plain",)),
 )
 OPENS_MAX = 20
 """Of the emulated lids: each takes 3 s of virtual time."""
@@ -94,8 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only try the benchmarks out: figures without worth")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
+    placement_peers.add_arguments(parser)
     arguments = parser.parse_args()
-    effort = QUICK if arguments.quick else FULL
+    effort = QUICK if arguments.quick else replace(FULL, peers=placement_peers.effort_of(arguments))
     setup_logs("error")
     console = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
     began, about = time.monotonic(), machine()
@@ -126,7 +130,7 @@ class Rig:
         self.effort = effort
         self.figures: dict[str, list[Figure]] = {}
         self.extra: dict[str, Any] = {}
-        self._console = console
+        self.console = console
         self._pictures: Pictures | None = None
 
     @property
@@ -134,7 +138,7 @@ class Rig:
         """Random weights, exported."""
         path = self.folder / "bundle"
         if not path.exists():
-            self._console.print(f"making a convnext {self.effort.network} of random weights ...")
+            self.console.print(f"making a convnext {self.effort.network} of random weights ...")
             subprocess.run([sys.executable, "-m", "tests.benchmarks.network", path, self.effort.network], check=True)
         return path
 
@@ -158,6 +162,12 @@ def _memory(rig: Rig) -> list[Figure]:
     return figures
 
 
+def _peers(rig: Rig) -> list[Figure]:
+    figures, rig.extra["placement_peers"], table = placement_peers.measure(rig.effort.peers)
+    rig.console.print(table)
+    return figures
+
+
 PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
     "preprocessing": lambda rig: preprocessing.measure(rig.effort.windows * 4),
     "wire": lambda rig: wire.measure(rig.bundle, rig.pictures, rig.folder, rig.effort.items),
@@ -174,6 +184,7 @@ PARTS: dict[str, Callable[[Rig], list[Figure]]] = {
     "start": lambda rig: start.measure(rig.bundle, rig.effort.starts, rig.effort.engines),
     "training": lambda rig: training_step.measure(rig.folder, rig.effort.network, rig.effort.windows),
     "memory": _memory,
+    "peers": _peers,
     "firmware": lambda rig: firmware.measure(rig.folder, min(rig.effort.items, OPENS_MAX), rig.effort.frames),
 }
 

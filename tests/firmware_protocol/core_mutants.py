@@ -60,6 +60,7 @@ EQUIVALENT: dict[str, str] = {
     (
         "at_most: return value > most ? most : (uint16_t)value; -> return value >= most ? most : (uint16_t)value;"
     ): BOUNDARY,
+    "begin: lid->stay = false; -> ;": "CLOSE, the dead-man and JOG have taken it back before any motion can begin",
     "begin: if (from_us > way_us) { -> if (from_us >= way_us) {": BOUNDARY,
     (
         "bin_accept_open: lid->hold_ms = hold_ms < BIN_HOLD_MIN_MS ? BIN_HOLD_MIN_MS : at_most(hold_ms, "
@@ -99,6 +100,14 @@ EQUIVALENT: dict[str, str] = {
     (
         "rest_left: if (lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) > wait_ms) { -> if "
         "(lid->moved && (left_ms = left(core, lid->ended_ms, BIN_REST_MS)) >= wait_ms) {"
+    ): BOUNDARY,
+    (
+        "reverse: if (lid->goal == BIN_LIMITS_OPEN && lid->reversals < BIN_REVERSALS_MAX && -> if (lid->goal == "
+        "BIN_LIMITS_OPEN && lid->reversals <= BIN_REVERSALS_MAX &&"
+    ): BOUNDARY,
+    (
+        "reverse: if (lid->goal == BIN_LIMITS_OPEN && lid->reversals < BIN_REVERSALS_MAX && -> if (lid->goal == "
+        "BIN_LIMITS_OPEN && lid->reversals < (BIN_REVERSALS_MAX + 1) &&"
     ): BOUNDARY,
     (
         "slew: pulse(core, lid, (uint16_t)(to_us > lid->pulse_us ? lid->pulse_us + step_us : lid->pulse_us - "

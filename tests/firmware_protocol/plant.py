@@ -57,6 +57,9 @@ class PlantLid:
     """Torque above which the horn slips on the servo's shaft."""
     shut_wire: bool = True
     open_wire: bool = True
+    shut_stuck: bool = False
+    """The shut switch stays pressed, wherever the lid is."""
+    open_stuck: bool = False
     both_switches: bool = False
     """Water in the connector: both read closed."""
     noise_ma: float = 0.0
@@ -89,8 +92,8 @@ class PlantLid:
     @property
     def limits(self) -> int:
         """What the switches say."""
-        closed = self.both_switches or (self.on_closed and self.shut_wire)
-        opened = self.both_switches or (self.on_open and self.open_wire)
+        closed = self.both_switches or self.shut_stuck or (self.on_closed and self.shut_wire)
+        opened = self.both_switches or self.open_stuck or (self.on_open and self.open_wire)
         return int(Limits.CLOSED) * closed | int(Limits.OPEN) * opened
 
     @property

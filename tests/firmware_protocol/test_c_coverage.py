@@ -18,7 +18,7 @@ from firmware_protocol.framing import encode
 from firmware_protocol.messages import Frame
 from firmware_protocol.reference import SIM_CAPS
 from tests.firmware_protocol.bodies.build import FIRMWARE, SANITIZED, WARNINGS, run
-from tests.firmware_protocol.fuzz.scripts import BinIn, Boot, LidIn, Op, Rx, Script, Tick
+from tests.firmware_protocol.fuzz.scripts import BinIn, Boot, LidIn, Op, Reset, Rx, Script, Tick
 from tests.firmware_protocol.fuzz.stories import story
 from tests.firmware_protocol.fuzz.twins import CoreEnd, difference
 
@@ -56,6 +56,19 @@ def seconds(count: int) -> Iterator[Op]:
         yield said(m.Ping(0, 0))
 
 
+def ticks(count: int) -> Iterator[Op]:
+    """Steps of 20 ms under a living host."""
+    for n in range(count):
+        yield Tick(20)
+        if n % 25 == 0:
+            yield said(m.Ping(0, 0))
+
+
+def opened() -> Iterator[Op]:
+    """Lid 0 stands open, its hold time goes by, it shuts and rests."""
+    yield from (Tick(20), LidIn(0, 2), Tick(20), *ticks(60), LidIn(0, 0), Tick(20), LidIn(0, 1), Tick(20), *ticks(60))
+
+
 CAUGHT, STALLED = BinIn(pinch=1), LidIn(0, current_ma=1500)
 OPEN, CLOSE = m.Open(0, 1, 1000, 9000), m.Close(0, 2)
 JOG = (m.Calibrate(1), m.Jog(0, 1100), Tick(20), LidIn(0, 0), Tick(200))
@@ -64,10 +77,69 @@ BOOTLOADER = int(SIM_CAPS | m.Caps.BOOTLOADER)
 TURNS: dict[str, Script] = {
     "something caught while jogging": [Boot(), *commands(*JOG, CAUGHT, Tick(20))],
     "a jog that stalls": [Boot(), *commands(*JOG, STALLED, Tick(20), Tick(80))],
+    "a jog that stalls on the shut switch, and is homed": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 1100), Tick(200), LidIn(0, 1, 1500), Tick(20), Tick(80), LidIn(0, 1)),
+        *(Tick(100) for _ in range(15)),
+    ],
+    "something caught on the shut switch while jogging": [
+        Boot(),
+        *commands(m.Calibrate(1), m.Jog(0, 1100), Tick(20), CAUGHT, Tick(20), BinIn(pinch=0)),
+        *(Tick(100) for _ in range(15)),
+    ],
+    "a shut switch that is stuck": [
+        Boot(),
+        *commands(
+            OPEN, *ticks(50), LidIn(0, 3), *ticks(60), LidIn(0, 1), *ticks(80), m.StopClear(), m.Close(0, 9), *ticks(80)
+        ),
+    ],
+    "a shut switch that does not let go": [
+        Boot(),
+        *commands(OPEN, *ticks(110), *ticks(80), m.Open(0, 5, 1000, 2000), *ticks(200)),
+    ],
+    "halted on a shut switch that may be stuck": [
+        Boot(),
+        *commands(OPEN, *ticks(25), m.StopNow(), *ticks(60), m.Close(0, 9), *ticks(80)),
+    ],
+    "halted, and pushed shut": [
+        Boot(),
+        *commands(
+            OPEN, *ticks(5), LidIn(0, 0), *ticks(20), m.StopNow(), *ticks(20), LidIn(0, 1), m.Close(0, 9), *ticks(80)
+        ),
+    ],
+    "caught behind a stuck shut switch": [
+        Boot(),
+        *commands(
+            OPEN,
+            Tick(20),
+            LidIn(0, 2),
+            *ticks(80),
+            LidIn(0, 3),
+            Tick(20),
+            CAUGHT,
+            Tick(20),
+            BinIn(pinch=0),
+            *ticks(120),
+        ),
+    ],
+    "a lid that runs on through a reset": [Boot(), Reset(2), Tick(20), LidIn(0, 0), *(Tick(20) for _ in range(9))],
+    "a lid that is lifted a second after a reset": [Boot(), Reset(2), Tick(999), Tick(1), LidIn(0, 0), Tick(20)],
+    "no jog while the supply is low": [Boot(), *commands(m.Calibrate(1), BinIn(vservo_mv=4000), m.Jog(0, 1100))],
+    "an action that is too old": [
+        Boot(),
+        *commands(OPEN, *opened(), m.Open(0, 5, 1000, 9000), *opened(), OPEN),
+    ],
+    "jogged off its shut switch and back": [
+        Boot(),
+        *commands(
+            m.Calibrate(1), m.Jog(0, 1200), Tick(20), LidIn(0, 0), Tick(20), LidIn(0, 1), Tick(20), m.Calibrate(0)
+        ),
+        *(Tick(20) for _ in range(65)),
+    ],
     "homing from beyond the ends": [
         Boot(),
         *commands(m.Calibrate(1), m.Jog(0, 2300), Tick(20), LidIn(0, 0), m.Calibrate(0)),
-        *(Tick(100) for _ in range(15)),
+        *(Tick(100) for _ in range(35)),
     ],
     "homing long after a jog": [
         Boot(),

@@ -53,7 +53,7 @@ def test_hello_opens_with_a_flush_and_repeats() -> None:
     first = host.take_output()
     assert first[0] == 0
     (frame,) = [Frame.from_body(b) for b in Decoder().feed(first)]
-    assert (frame.session, frame.seq, frame.message) == (1234, 0, m.Hello(1, 0, 250))
+    assert (frame.session, frame.seq, frame.message) == (1234, 0, m.Hello(1, m.PROTO_MINOR, 250))
     now_s, hellos, lost = 10.0, 0, []
     while now_s < 15.01:
         deadline = host.next_deadline()

@@ -121,6 +121,8 @@ def test_cut_wires_and_water() -> None:
     assert PlantLid(shut_wire=False).limits == 0
     assert PlantLid(OPEN_US, open_wire=False).limits == 0
     assert PlantLid(1500, both_switches=True).limits == 3
+    assert PlantLid(1500, shut_stuck=True).limits == 1
+    assert PlantLid(1500, open_stuck=True).limits == 2
 
 
 def test_without_power_nothing_pulls() -> None:

@@ -21,6 +21,7 @@ from firmware_protocol.messages import (
     HelloAck,
     LidPhase,
     LidTelemetry,
+    Limits,
     Open,
     StopNow,
     Telemetry,
@@ -113,6 +114,21 @@ def test_a_travel_timeout_is_an_obstruction() -> None:
     happened(hearing, EventKind.TIMEOUT, value=TimeoutReason.TRAVEL)
     happened(hearing, EventKind.CLOSED)
     assert only(hearing).outcome is Outcome.OBSTRUCTED
+
+
+def test_a_shut_switch_that_did_not_let_go_is_remembered_until_it_does() -> None:
+    """Its own word in the report; a controller that is shut, or does not know, takes nothing back; a switch seen open does."""
+    hearing = listening()
+    answered(hearing)
+    happened(hearing, EventKind.TIMEOUT, value=TimeoutReason.SHUT_SWITCH)
+    happened(hearing, EventKind.CLOSED)
+    report = only(hearing)
+    assert (report.outcome, report.code) == (Outcome.OBSTRUCTED, "SHUT_SWITCH")
+    hearing.take(Reported(TELEMETRY), 12.0)
+    hearing.take(Reported(replace(TELEMETRY, slots=(SHUT, replace(SHUT, limits=None), SHUT, SHUT))), 12.5)
+    assert hearing.held_switches == {2}
+    hearing.take(Reported(replace(TELEMETRY, slots=(SHUT, replace(SHUT, limits=Limits.OPEN), SHUT, SHUT))), 13.0)
+    assert hearing.held_switches == frozenset()
 
 
 def test_a_latched_lid_is_a_fault() -> None:

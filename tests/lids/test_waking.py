@@ -15,7 +15,7 @@ from bin_daemon.domain import Category
 from bin_daemon.lids import SerialLids, waking
 from bin_daemon.lids.waking import QUIET_S, has_modem_lines, wait_until_awake
 from firmware_protocol.framing import encode
-from firmware_protocol.messages import Boot, Frame
+from firmware_protocol.messages import Boot, Frame, Pong
 from tests.technician.mega_board import MegaBoard, program_image
 
 IMAGE = program_image()
@@ -58,9 +58,11 @@ def test_a_serial_port_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_what_ends_the_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole frame; not noise; the time; somebody who shuts down."""
+    """BOOT, of any major; not noise, nor a frame of an earlier session; the time; somebody who shuts down."""
     monkeypatch.setattr(waking, "has_modem_lines", lambda _: True)
     boot = encode(Frame(0, 0, Boot(1, 0, 0, 2, 0)).to_body())
+    of_major_2 = encode(b"\x85\x20" + bytes(5))
+    stale = encode(Frame(7, 0, Pong(1, 2)).to_body())
     now = [0.0]
 
     def passed(*heard: bytes, give_up_at_s: float = 99.0) -> float:
@@ -78,5 +80,8 @@ def test_what_ends_the_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert passed(b"", b"\x00", boot) == 0.75
     assert passed(b"\xfe\x00", boot[:5], boot[5:]) == 0.75
     assert passed(b"\xfe\xfe\x00\x00", os.urandom(3) + b"\x00") == QUIET_S
+    assert passed(stale, stale, boot) == 0.75
+    assert passed(of_major_2) == 0.25
+    assert passed(stale) == QUIET_S
     assert passed() == QUIET_S
     assert passed(give_up_at_s=0.5) == 0.5

@@ -15,11 +15,14 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from rich.console import Console
+
 from bin_daemon.sim.suite.clips import EVERYDAY_FPS, clip, clips
 from bin_daemon.sim.suite.conditions import CONDITIONS
 from bin_daemon.sim.suite.idle import IDLE_FPS, idle_hour
 from bin_daemon.sim.suite.write import write_clip
 from tests.scenes.ours import watch
+from tests.scenes.peers import report
 from tests.scenes.score import Score, score
 from tests.scenes.table import as_json, show
 
@@ -32,6 +35,8 @@ def main() -> int:
     data = DATA if DATA.is_dir() else None
     if chosen.write:
         return _write(chosen, data)
+    if chosen.peers:
+        return _compare(chosen, data)
     started_s = time.monotonic()
     found = {name: Score() for name in chosen.condition or CONDITIONS}
     jobs = [(name, number) for name in found for number in range(_clips_of(name, chosen.slice))]
@@ -81,6 +86,7 @@ def _arguments() -> argparse.Namespace:
         "--no-lid-reports", action="store_true", help="tell the detector nothing of the lids, as replay does"
     )
     parser.add_argument("--faults", action="store_true", help="one line for each miss and each false outcome")
+    parser.add_argument("--peers", action="store_true", help="beside the peers: rendered in full, on one processor")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="default: 2")
     return parser.parse_args()
 
@@ -105,6 +111,14 @@ def _judge_hour(hour: int, *, seed: int, data: Path | None) -> Score:
 def _added(total: Score, one: Score) -> Score:
     total.add(one)
     return total
+
+
+def _compare(chosen: argparse.Namespace, data: Path | None) -> int:
+    conditions, everyday = chosen.condition or CONDITIONS, chosen.slice == "everyday"
+    found = report.compare(conditions, data=data, everyday=everyday, seed=chosen.seed)
+    Console(stderr=True, width=170).print(report.table(found))
+    sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
+    return 0
 
 
 def _write(chosen: argparse.Namespace, data: Path | None) -> int:

@@ -14,10 +14,10 @@ from bin_daemon.domain import Frame
 from bin_daemon.errors import DeviceError, EndOfFrames
 from bin_daemon.sensing import Pace, open_camera
 from bin_daemon.sensing.clip import ClipCamera
-from bin_daemon.sensing.decode import yuyv_grey8
 from bin_daemon.sensing.folder import FolderCamera
 from bin_daemon.sensing.gate import Gate
 from bin_daemon.sensing.hints import LEARN_FRAMES, Glance, Sizes
+from bin_daemon.sensing.raw import luma_grey8
 from bin_daemon.sensing.v4l2 import MAX_DROPS, V4l2Camera
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Stream:
 
 
 def _grey8_of(packed: Image) -> Image:
-    return yuyv_grey8(packed)
+    return luma_grey8(packed[..., 0])
 
 
 def _jpeg(grey: Image) -> Image:
@@ -313,7 +313,7 @@ def test_an_idle_rate_beyond_the_camera_s_looks_at_every_frame() -> None:
     """This is how idling is switched off: nothing is passed over, with hints or without."""
     for hint in (None, Sizes(), Glance()):
         idle = Gate(CameraSettings(fps=30, idle_fps=120), Line(), hint)
-        raw = np.zeros((HEIGHT, WIDTH, 2), np.uint8)
+        raw = np.zeros((HEIGHT, WIDTH), np.uint8)
         assert all(idle.opens(n / 30, raw) for n in range(60))
 
 
@@ -366,21 +366,24 @@ def test_a_new_size_becomes_the_usual_one() -> None:
 
 def test_light_is_no_thing_for_a_glance_and_a_thing_is() -> None:
     """An exposure that steps scores as noise does; a patch of 6 x 6 pixels on a picture of 96 x 64 scores far above it."""
-    glance, still = Glance(), Stream("YUYV").still
+    glance, stream = Glance(), Stream("YUYV")
+
+    def still(number: int) -> Image:
+        return stream.still(number)[..., 0]
+
     noise = [glance.score(still(n)) for n in range(200)]
-    step = [glance.score(still(n) + np.array((9, 0), np.uint8)) for n in range(200, 240)]
+    step = [glance.score(still(n) + np.uint8(9)) for n in range(200, 240)]
     assert max(step) < 2 * max(noise[50:])
-    packed = still(240)
-    packed[20:26, 40:46, 0] += 40
-    assert glance.score(packed) > 1.5 * max(*noise[50:], *step)
+    luma = still(240)
+    luma[20:26, 40:46] += 40
+    assert glance.score(luma) > 1.5 * max(*noise[50:], *step)
 
 
-def test_a_glance_at_no_picture_and_at_another_size_says_nothing() -> None:
-    """A driver's wrong buffers are refused by whoever looks at them; a new size is learnt anew."""
-    glance, still = Glance(), Stream("YUYV").still
-    assert glance.score(np.zeros(500, np.uint8)) == 0.0
-    [glance.score(still(n)) for n in range(20)]
-    assert glance.score(np.zeros((30, 40, 2), np.uint8)) == 0.0
+def test_a_glance_at_another_size_learns_anew() -> None:
+    """The picture's size has changed: no score, and no failure."""
+    glance, stream = Glance(), Stream("YUYV")
+    [glance.score(stream.still(n)[..., 0]) for n in range(20)]
+    assert glance.score(np.zeros((30, 40), np.uint8)) == 0.0
 
 
 def test_what_moved_before_is_no_measure_for_an_empty_tray() -> None:

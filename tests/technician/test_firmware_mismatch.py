@@ -47,7 +47,7 @@ def test_the_older_side_is_to_be_updated(major: int, update: str) -> None:
     event = refused(ack(major, 4))
     assert (event.update, event.major) == (update, major)
     assert event.text == (
-        f"the controller (firmware 3.2.1) speaks protocol {major}.4, this host protocol 1.0: update the {update}"
+        f"the controller (firmware 3.2.1) speaks protocol {major}.4, this host protocol 1.{msg.PROTO_MINOR}: update the {update}"
     )
     body = bytearray(ack(major, 4))
     body[1] = major << 4
@@ -77,7 +77,7 @@ def test_status_says_it(tmp_path: Path, major: int, side: str, command: str) -> 
         worker.stop()
         assert worker.join(10)
         assert not lids.state.connected
-    assert f"speaks protocol {major}.0, this host protocol 1.0" in fault.text
+    assert f"speaks protocol {major}.{msg.PROTO_MINOR}, this host protocol 1.{msg.PROTO_MINOR}" in fault.text
     assert fault.fix.startswith(side)
     assert command in fault.fix
 
@@ -95,7 +95,7 @@ class Somebody:
 
     def agrees(self, plan: Plan) -> bool:
         """See `Person`."""
-        return plan.controller is None and "speaks protocol 2.0" in plan.silence
+        return plan.controller is None and f"speaks protocol 2.{msg.PROTO_MINOR}" in plan.silence
 
 
 def test_back_to_a_firmware_of_our_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,13 @@ def test_what_is_no_clip_is_said_at_once(tmp_path: Path) -> None:
     assert "48 x 32" in said["tiny.avi"]
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """OpenCV would end the process with a segmentation fault."""
+    path = write(tmp_path / "s.avi", [tray(0)] * 3).rename(tmp_path / os.fsdecode(b"bad\xff.avi"))
+    with pytest.raises(ConfigError, match=r"bad\\xff\.avi: the name is not UTF-8"), open_recording(path):
+        pass
+
+
 def test_a_story_is_read_in_order(tmp_path: Path) -> None:
     """Every frame of a sound clip, and nothing to complain of."""
     with open_recording(write(tmp_path / "s.mkv", story())) as recording:

@@ -128,6 +128,10 @@ class ItemActor:
         return self._small[shrink]
 
 
+SLEEVE_PX = 700
+"""Rows that are added to the drawing of an arm, so that it is twice as long as the picture is high."""
+
+
 class HandActor:
     """An arm whose fingers follow a track; the pose's angle is the direction of its reach and stays the same."""
 
@@ -147,7 +151,9 @@ class HandActor:
             return
         if shrink not in self._arms:
             scale = 0.95 * self._short_px / 720 / shrink
-            self._arms[shrink] = Arm(arm_of(self._person), scale, self._reach_deg)
+            # Over a wide picture an arm reaches far: its sleeve goes on to beyond the edge.
+            arm = np.pad(arm_of(self._person), ((0, SLEEVE_PX), (0, 0), (0, 0)), mode="edge")
+            self._arms[shrink] = Arm(arm, scale, self._reach_deg)
         self._arms[shrink].lay(ground, (pose.x / shrink, pose.y / shrink), fast=self._is_fast(t_s))
 
     def _is_fast(self, t_s: float) -> bool:

@@ -564,6 +564,62 @@ static void what_a_stop_left_behind_ends_with_the_next_motion(void)
     CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSING);
 }
 
+static void a_shut_lid_is_held_for_300_ms(void)
+{
+    travel_told(20);
+    later(2000);
+    board.limits[0] = BIN_LIMITS_CLOSED;
+    core.lids[0].unproven = false;
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSED);
+    later(BIN_DETACH_MS - 1);
+    CHECK(board.pulse_us[0] != BIN_NO_PULSE);
+    later(1);
+    CHECK(board.pulse_us[0] == BIN_NO_PULSE);
+}
+
+static uint16_t first_pulse_of_homing(uint32_t after_ms)
+{
+    ready();
+    CHECK(bin_start_calibration(&core).code == BIN_CODE_OK_ACCEPTED);
+    CHECK(bin_jog(&core, 0, 1500).code == BIN_CODE_OK_ACCEPTED);
+    board.limits[0] = 0;
+    bin_end_calibration(&core);
+    later(after_ms);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_HOMING);
+    return board.pulse_us[0];
+}
+
+static void a_jog_is_a_moment_ago_for_1300_ms(void)
+{
+    CHECK(first_pulse_of_homing(BIN_JOGGED_MS) == 1500);
+    CHECK(first_pulse_of_homing(BIN_JOGGED_MS + 1) == BIN_DEFAULT_OPEN_US);
+}
+
+/* Where a lid stands that leaves its shut switch so long after a reset. */
+static uint8_t phase_of_one_off_its_switch(uint32_t after_ms)
+{
+    ready();
+    later(after_ms - 1);
+    board.limits[0] = 0;
+    later(1);
+    later(20); /* afterwards it makes no difference */
+    return core.lids[0].phase;
+}
+
+static void a_lid_runs_on_for_a_second_at_most(void)
+{
+    CHECK(phase_of_one_off_its_switch(1) == BIN_LID_PHASE_HOMING);
+    CHECK(phase_of_one_off_its_switch(BIN_RAN_ON_MS - 1) == BIN_LID_PHASE_HOMING);
+    CHECK(phase_of_one_off_its_switch(BIN_RAN_ON_MS) == BIN_LID_PHASE_CLOSED);
+    ready();
+    later(BIN_RAN_ON_MS);
+    later(0u - BIN_RAN_ON_MS); /* 49 days on, the clock reads as at the reset */
+    board.limits[0] = 0;
+    later(20);
+    CHECK(core.lids[0].phase == BIN_LID_PHASE_CLOSED);
+}
+
 static void calibration_ends_after_30_s(void)
 {
     ready();
@@ -757,6 +813,9 @@ int main(void)
     times_in_events_stop_at_65534();
     a_lid_that_backed_away_waits_2_s();
     what_a_stop_left_behind_ends_with_the_next_motion();
+    a_shut_lid_is_held_for_300_ms();
+    a_jog_is_a_moment_ago_for_1300_ms();
+    a_lid_runs_on_for_a_second_at_most();
     calibration_ends_after_30_s();
     an_unknown_command_does_nothing();
     numbers_run_from_65535_to_1();

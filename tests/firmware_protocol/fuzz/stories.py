@@ -55,6 +55,8 @@ class Body:
     stuck_for_ms: int = 0
     lying_for_ms: int = 0
     """Its switches say anything, for so long."""
+    stuck_switches: int = 0
+    """These stay pressed wherever it is."""
 
 
 @dataclass
@@ -218,7 +220,7 @@ class Story:
             limits = before.limits
         elif self.switches:
             shut, opened = (abs(body.at_us - x) <= 2 for x in (lid.cal.closed_us, lid.cal.open_us))
-            limits = int(m.Limits.CLOSED) * shut | int(m.Limits.OPEN) * opened
+            limits = int(m.Limits.CLOSED) * shut | int(m.Limits.OPEN) * opened | body.stuck_switches
         current_ma = before.current_ma
         if body.stuck_for_ms:
             current_ma = 1500 if lid.pulse_us is not None else 0
@@ -234,7 +236,7 @@ class Story:
         """A finger, a jam, a sagging supply, a mushroom switch, a broken sensor, a reset."""
         rng = self.rng
         n = rng.randrange(len(self.bodies))
-        kind = rng.choices(range(8), (5, 6, 2, 1, 2, 2, 1.5, 1))[0]
+        kind = rng.choices(range(9), (5, 6, 2, 1, 2, 2, 1.5, 1, 1))[0]
         old = self.end.board.bin
         if kind == 0:
             caught = rng.choice((None, 0, 0, 1 << n, 1 << n, 0xFFFF))
@@ -255,8 +257,11 @@ class Story:
             if rng.random() < 0.2:
                 self.do(Damage(rng.randrange(16)))
             self.do(Reset(rng.choice(CAUSES)))
-        else:
+        elif kind == 7:
             self.do(Stored(n, rng.choice(CALS)))
+        else:
+            self.bodies[n].stuck_switches ^= rng.choice((m.Limits.CLOSED, m.Limits.CLOSED, m.Limits.OPEN))
+            self.do(self._sensed(n))
 
     # ---- mischief ---------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,12 @@ PLANTS = {
     ),
     "a hold of any length": ("bin_core.c", "at_most(hold_ms, BIN_HOLD_MAX_MS)", "hold_ms", "shuts after its hold time"),
     "no stagger": ("bin_core.c", "left(core, core->ended_ms, BIN_STAGGER_MS)", "0", "one lid at a time"),
+    "a stuck switch is believed": (
+        "bin_core.c",
+        " && !(lid->unproven && limits == lid->goal)",
+        "",
+        "a switch that may be stuck proves nothing",
+    ),
     "a latch that lets go": (
         "bin_core.c",
         "core->stop &= BIN_STOP_LATCH;",

@@ -5,6 +5,7 @@
  *            not while calibrating, at most 20 in a minute, and never twice for one of the last 8 action ids since power-on
  *  pulses    500..2500 us or none; toward open only while opening, backing away, or jogging; none at all while a stop is in force
  *  one lid   at a time has a changing pulse, and the next one's changes 300 ms later
+ *  shut      a shut switch that was pressed all the way proves nothing: the pulse must be there
  *  hold      no lid stands open for longer than 10 s once it could shut
  *  bytes     every frame sent is a whole one of this protocol, from the controller
  */
@@ -43,6 +44,8 @@ struct seen_lid {
     uint64_t told_ms;
     unsigned reversals;
     struct bin_cal cal;
+    bool goes_open; /* the present motion */
+    bool unproven; /* its shut switch was pressed when the present motion began and was at every tick since */
     bool astray; /* recalibrated or jogged since it was shut: which way is open is anybody's guess */
     /* the OPEN that was accepted for it, if action_id */
     uint32_t action_id;
@@ -101,6 +104,11 @@ static bool arrived_at(uint8_t lid, uint8_t limits, uint16_t pulse_us)
     return b->limits[lid] == BIN_UNKNOWN_U8 ? b->pulse_us[lid] == pulse_us : b->limits[lid] == limits;
 }
 
+static bool on_shut_switch(uint8_t lid)
+{
+    return w.board.limits[lid] != BIN_UNKNOWN_U8 && w.board.limits[lid] & BIN_LIMITS_CLOSED;
+}
+
 /* What can be said in the moment itself; whether it was accepted is known when the answer is (settle). */
 static void gate(uint8_t lid, uint32_t action_id)
 {
@@ -126,10 +134,13 @@ static void witness_motion(void *ctx, uint8_t lid, enum bin_motion motion, uint3
     const enum told before = seen->told;
     (void)ctx;
     seen->told_ms = w.now_ms;
+    if (motion == BIN_MOTION_OPENING || motion == BIN_MOTION_CLOSING || motion == BIN_MOTION_REVERSED)
+        seen->unproven = on_shut_switch(lid);
     TELL("%llu lid %d motion %d action %u\n", (unsigned long long)w.now_ms, lid, motion, action_id);
     switch (motion) {
     case BIN_MOTION_OPENING:
         gate(lid, action_id);
+        seen->goes_open = true;
         seen->told = TOLD_OPENING;
         break;
     case BIN_MOTION_OPEN:
@@ -138,11 +149,13 @@ static void witness_motion(void *ctx, uint8_t lid, enum bin_motion motion, uint3
         seen->told = TOLD_OPEN;
         break;
     case BIN_MOTION_CLOSING:
+        seen->goes_open = false;
         seen->told = TOLD_CLOSING;
         break;
     case BIN_MOTION_CLOSED:
         PROMISE(before == TOLD_CLOSING || before == TOLD_REVERSED, "shut follows shutting");
         PROMISE(arrived_at(lid, BIN_LIMITS_CLOSED, seen->cal.closed_us), "shut is what its switch says");
+        PROMISE(!seen->unproven || seen->astray || w.board.pulse_us[lid] == seen->cal.closed_us, "a switch that may be stuck proves nothing");
         if (before == TOLD_CLOSING)
             seen->reversals = 0;
         seen->told = TOLD_CLOSED;
@@ -150,6 +163,9 @@ static void witness_motion(void *ctx, uint8_t lid, enum bin_motion motion, uint3
         break;
     case BIN_MOTION_REVERSED:
         PROMISE(before == TOLD_OPENING || before == TOLD_CLOSING || before == TOLD_REVERSED, "backs away only from a motion");
+        if (seen->goes_open && w.board.limits[lid] == (BIN_LIMITS_CLOSED | BIN_LIMITS_OPEN) && seen->reversals < REVERSALS_NEEDED - 1)
+            seen->reversals = REVERSALS_NEEDED - 1; /* a broken switch: this one is the last */
+        seen->goes_open = !seen->goes_open;
         PROMISE(++seen->reversals <= REVERSALS_NEEDED, "three reversals in a row, then a fault");
         seen->told = TOLD_REVERSED;
         break;
@@ -410,6 +426,8 @@ static void witness_tick(uint32_t ms)
         w.latched = true;
         forget_motions(true);
     }
+    for (uint8_t lid = 0; lid < w.board.identity.lids; lid++)
+        w.lids[lid].unproven = w.lids[lid].unproven && on_shut_switch(lid);
     const bool moved = any_moves();
     bin_core_tick(&w.board.core, clock_ms());
     settle();
