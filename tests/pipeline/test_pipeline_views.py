@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bin_daemon.config import LidSettings, PolicySettings
 from bin_daemon.config.settings import JournalSettings, PlacementSettings
-from bin_daemon.domain import Category, Frame, LidCommand, LidPosition, LidReport, LidsState, LidState, Outcome, Signal
+from bin_daemon.domain import (
+    Category,
+    Frame,
+    LidCommand,
+    LidPosition,
+    LidReport,
+    LidsState,
+    LidState,
+    Outcome,
+    Placement,
+    Signal,
+)
 from bin_daemon.events import Journal
 from bin_daemon.events.payloads import EventItem
 from bin_daemon.model.ahead import Ahead
@@ -20,6 +32,7 @@ from bin_daemon.model.classify import Classifier
 from bin_daemon.model.familiarity import Familiarity
 from bin_daemon.pipeline import Pipeline
 from bin_daemon.placement import Detector
+from bin_daemon.placement.detector import _is_same_box
 from bin_daemon.policy import Policy
 
 SEEN_FPS = 15.0
@@ -138,3 +151,47 @@ def test_a_strange_item_goes_where_doubt_goes(tmp_path: Path) -> None:
     assert event.familiarity == 0
     assert "familiarity 0.000" in event.text
     assert [c.category for c in lids.commands] == [Category.OTHER]
+
+
+def test_what_is_placed_is_what_the_model_was_shown_while_it_settled() -> None:
+    """The first still frame and its box, then the latest views: else the head start would answer another question."""
+    for views in (1, 3):
+        detector = Detector(PlacementSettings(views=views), lambda: "id")
+        offered: list[Placement] = []
+        placements: list[Placement] = []
+        for frame in film(1.5, 3.5):
+            placed = detector.update(frame, Lids.state)
+            placements += [placed] if placed else []
+            if detector.candidate and not any(x is detector.candidate for x in offered):
+                offered.append(detector.candidate)
+        (candidate,), (placement,) = offered, placements
+        assert placement.box == candidate.box
+        assert placement.frames[0] is candidate.frames[0]
+        assert [x.seq for x in placement.frames] == sorted({x.seq for x in placement.frames})
+        assert len(placement.frames) == views
+        assert placement.t_s - candidate.t_s > 0.3
+
+
+def test_an_item_that_grows_while_it_settles_is_judged_as_it_is_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two boxes that differ by more than noise are two questions: the last view in its own box is placed."""
+    monkeypatch.setattr("bin_daemon.placement.detector.SAME_BOX_PX", -1)
+    detector = Detector(PlacementSettings(), lambda: "id")
+    frames = film(1.5, 3.5)
+    ((last, placement),) = [(x, p) for x in frames if (p := detector.update(x, Lids.state))]
+    assert placement.frames == (last,)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ((100, 100, 50, 40), True),
+        ((88, 112, 74, 16), True),
+        ((87, 100, 50, 40), False),
+        ((100, 100, 63, 40), False),
+        ((100, 100, 50, 53), False),
+        ((100, 113, 50, 27), False),
+    ],
+)
+def test_noise_moves_an_edge_by_one_cell(other: tuple[int, int, int, int], *, same: bool) -> None:
+    """Each of the four edges by itself; a box that has slid or grown by more is another."""
+    assert _is_same_box((100, 100, 50, 40), other) is same
