@@ -95,6 +95,7 @@ class App:
         """Serve until stopped. Every step of the end is bounded; if we die instead, the controller shuts its lids by itself."""
         with ExitStack() as stack:
             stack.callback(self.parts.journal.close)
+            stack.callback(self._end_model)
             self.parts.classifier.warm_up()
             stack.callback(self._end_workers)
             for worker in self._workers:
@@ -169,7 +170,7 @@ class App:
 
     def _tell_systemd(self) -> None:
         now_s = self._beat_t_s = self._clock()
-        statuses = [x.status for x in self._workers]
+        statuses = [*(x.status for x in self._workers), self.parts.classifier.status]
         if not self._ready:
             whole = self._seen_frame and self.parts.lids.state.connected
             self._ready = whole or now_s - self._started_t_s >= self.settings.service.ready_timeout_s
@@ -218,6 +219,10 @@ class App:
         for worker in self._workers:
             if not worker.join(JOIN_S):
                 self._log.warning("worker does not end; leaving it behind", worker=worker.name)
+
+    def _end_model(self) -> None:
+        if not self.parts.classifier.close(JOIN_S):
+            self._log.warning("the model does not end; leaving it behind")
 
     def _make_publisher(self, open_client: Callable[[], Client] | None) -> Publisher:
         parts = self.parts

@@ -11,7 +11,8 @@ import uuid_utils
 from bin_daemon.config import CameraSettings, Settings
 from bin_daemon.events import CommandQueue, Journal
 from bin_daemon.lids import LidController, make_lids
-from bin_daemon.model.classify import Classifier, open_as_configured
+from bin_daemon.model.ahead import Ahead
+from bin_daemon.model.classify import open_as_configured
 from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
@@ -32,7 +33,7 @@ class Parts:
     boot_id: str
     camera: Camera
     detector: Detector
-    classifier: Classifier
+    classifier: Ahead
     policy: Policy
     journal: Journal
     lids: LidController
@@ -57,7 +58,7 @@ def make_parts(settings: Settings) -> Parts:
         boot_id=boot_id,
         camera=camera,
         detector=Detector(settings.placement, new_id),
-        classifier=classifier,
+        classifier=Ahead(classifier),
         policy=Policy(settings.policy, settings.lids),
         journal=Journal(settings.service.state_dir / "journal.sqlite", settings.journal, boot_id),
         lids=lids,

@@ -134,6 +134,7 @@ class Telling:
             **self._tally.health(),
             **self._frame_rates(),
             "frame_age_ms": None if newest_t_s is None else round((self._clock() - newest_t_s) * 1000),
+            "head_start": self._parts.classifier.counts,
             "serial": {"stray_reports": self._parts.journal.stray_reports, **self._parts.lids.line_errors},
             "controller_temp_c": telemetry.temp_c if telemetry else None,
             "supply_mv": telemetry.vin_mv if telemetry else None,

@@ -9,6 +9,7 @@ No lid needs to report: an item that vanishes without a hand has fallen, whoever
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bin_daemon.domain import Box, Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bin_daemon.config.settings import PlacementSettings
+    from bin_daemon.domain import Box
     from bin_daemon.placement.background import Grey
     from bin_daemon.placement.item import Look
 
@@ -44,6 +46,9 @@ PLAIN = 2.0
 
 DRAWN_BACK_FRAC = 0.6
 """What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
+
+SAME_BOX_PX = 12
+"""An edge that noise moves by one cell (8 pixels), and the padding with it."""
 
 _MOVING_LIDS = frozenset({LidPosition.OPENING, LidPosition.OPEN, LidPosition.CLOSING})
 _OPEN_ENDED = frozenset({State.EMPTY, State.SETTLING, State.NOT_CLEARED})
@@ -325,10 +330,24 @@ class Detector:
         self._first = None
         if self._look.mask is not None:
             self._counted = Counted.of(self._tray.reference, grey, self._look.mask)
-        placement = self._placement(frame, self._rest.views, items)
+        placement = self._as_offered(self._placement(frame, self._rest.views, items))
         kind = TrayKind.PLACEMENT if items == 1 else TrayKind.MULTI_ITEM
         self._told.tell(kind, frame, self._item_box())
         return placement
+
+    def _as_offered(self, placement: Placement) -> Placement:
+        """With the candidate's frame as the first view and its box, for the model may have seen those already.
+
+        Both are of one rest, so the frame shows the same. The box may differ by what noise does to an outline; where it differs
+        by more, something has changed, and the last views in their own box are the truth. Of 95 placements of the everyday
+        scenes 80 had the candidate's box, 14 one within `SAME_BOX_PX`, and it fitted the item as well (overlap 0.66 for 0.65).
+        """
+        offered = self._candidate
+        if offered is None or not _is_same_box(offered.box, placement.box):
+            return placement
+        first, later = offered.frames[0], [x for x in placement.frames if x is not offered.frames[0]]
+        room = len(placement.frames) - 1
+        return replace(placement, frames=(first, *later[len(later) - room :]), box=offered.box)
 
     def _items(self, seen: Seen, grey: Grey) -> int:
         if seen is Seen.ADDED:
@@ -397,6 +416,12 @@ class Detector:
             self._lids_moved = True
             self._lids_rest_t_s = t_s
         return rest
+
+
+def _is_same_box(one: Box, two: Box) -> bool:
+    """No edge lies further off than noise moves it."""
+    ends = [(start, start + length) for box in (one, two) for start, length in (box[0::2], box[1::2])]
+    return all(abs(a - b) <= SAME_BOX_PX for i in (0, 1) for a, b in zip(ends[i], ends[i + 2], strict=True))
 
 
 def _since(since_s: float | None, t_s: float, *, holds: bool) -> float | None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def rates(*frames: tuple[int, float]) -> tuple[float | None, float | None]:
     """``fps`` and ``looked_fps`` after frames of these numbers and times."""
     journal = SimpleNamespace(stray_reports=0)
-    parts = SimpleNamespace(journal=journal, lids=SimpleNamespace(telemetry=None, line_errors={}))
+    lids = SimpleNamespace(telemetry=None, line_errors={})
+    parts = SimpleNamespace(journal=journal, lids=lids, classifier=SimpleNamespace(counts={}))
     tally = SimpleNamespace(health=dict)
     telling = Telling(
         load(None), cast("Parts", parts), cast("Pipeline", None), cast("Tally", tally), clock=lambda: frames[-1][1]

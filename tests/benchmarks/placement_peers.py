@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bin_daemon.sim.suite.conditions import CONDITIONS
 from tests.benchmarks.figures import Figure
 from tests.scenes.__main__ import DATA
-from tests.scenes.peers.report import NAMES, OURS, Found, compare, markdown, table
+from tests.scenes.peers.report import NAMES, Found, compare, markdown, table
+from tests.scenes.peers.tee import OURS
 
 if TYPE_CHECKING:
     import argparse

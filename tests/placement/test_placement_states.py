@@ -88,5 +88,6 @@ def test_no_run_of_frames_leads_out_of_the_table(scenes: list[tuple[str, str, in
                 assert before in {State.SETTLING, State.DISTURBED, State.WAIT_CLEAR}
                 assert lids != "open"
                 assert detector.state is State.WAIT_CLEAR
-                assert placement.frames[-1] is frame
+                assert all(x.grey8 is frame.grey8 for x in placement.frames)
+                assert all(x.t_s >= frame.t_s - placement.settled_ms / 1000 - 1e-6 for x in placement.frames)
                 assert placement.box[2] * placement.box[3] > 0

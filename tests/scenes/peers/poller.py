@@ -28,8 +28,8 @@ class PollerSettings:
     """Tuned on seed 1 of the everyday slice."""
 
     blur_px: int = 9
-    threshold_grey: int = 15
-    area_frac: float = 0.0008
+    threshold_grey: int = 20
+    area_frac: float = 0.0015
     """Smallest contour, share of the picture."""
     dilate: int = 2
     motion_frac: float = 0.0008
