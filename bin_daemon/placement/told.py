@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from bin_daemon.domain import Sight, TrayKind, TrayOutcome
@@ -9,6 +10,9 @@ from bin_daemon.domain import Sight, TrayKind, TrayOutcome
 if TYPE_CHECKING:
     from bin_daemon.config.settings import PlacementSettings
     from bin_daemon.domain import Box, Frame
+
+WAITING_MOST = 256
+"""A line that never takes them must not grow by them: the oldest go."""
 
 _SIGHTS = {
     Sight.TOO_DARK: TrayKind.TOO_DARK,
@@ -31,11 +35,12 @@ class Told:
         self._since_t_s: dict[TrayKind, float] = {}
         self._lasting: set[TrayKind] = set()
         self._moved_t_s: float | None = None
-        self._waiting: list[TrayOutcome] = []
+        self._waiting: deque[TrayOutcome] = deque(maxlen=WAITING_MOST)
 
     def take(self) -> tuple[TrayOutcome, ...]:
         """What was told since the last call."""
-        taken, self._waiting = tuple(self._waiting), []
+        taken = tuple(self._waiting)
+        self._waiting.clear()
         return taken
 
     def conditions(self, t_s: float) -> set[str]:

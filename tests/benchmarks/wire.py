@@ -39,7 +39,8 @@ from tests.benchmarks.far_end import FarEnd, far_end
 from tests.benchmarks.figures import Figure, alone, paired
 from tests.benchmarks.still_life import Device, Metronome, Pictures, camera, to_jpeg
 
-AIM = "<= 0.6"
+AIM = "< 1"
+AIM_OVER = "a few"
 PATIENCE_S = 30.0
 WARM_UP_ITEMS = 2
 HOLD_MS = HOLD_MS_MIN
@@ -73,8 +74,8 @@ class Series:
     wire: list[float] = field(default_factory=list)
     without: list[float] = field(default_factory=list)
     """As ``wire``, without a head start."""
-    left: list[float] = field(default_factory=list)
-    """Of the bare run, what the settle time cannot hide."""
+    over: list[float] = field(default_factory=list)
+    """Beyond what of the bare run the settle time cannot hide."""
     bare: list[float] = field(default_factory=list)
     before: list[float] = field(default_factory=list)
     after: list[float] = field(default_factory=list)
@@ -122,7 +123,7 @@ def measure(bundle: Path, pictures: Pictures, folder: Path, items: int) -> list[
         paired("settled -> OPEN on the wire", "ms", series.wire, series.bare, against=f"bare run, {engine}", aim=AIM),
         paired("  the same", "ms", with_start, series.without, against="ours without a head start"),
         paired("  the same, without a head start", "ms", series.without, series.bare, against=f"bare run, {engine}"),
-        alone("  of the bare run: more than the settle time", "ms", series.left),
+        alone("  beyond max(0, bare run - settle time)", "ms", series.over, aim=AIM_OVER),
         alone("  frame and detector before the classifier, without a head start", "ms", series.before),
         alone("  policy, durable journal, serial line after it", "ms", series.after),
     ]
@@ -138,7 +139,7 @@ def _note(series: Series, witness: Witness, open_t_s: float, bare_ms: float) -> 
         return
     series.wire.append(wire_ms)
     series.bare.append(bare_ms)
-    series.left.append(max(0.0, bare_ms - placement.settled_ms))
+    series.over.append(wire_ms - max(0.0, bare_ms - placement.settled_ms))
 
 
 def _bare_ms(line: Line, pictures: Pictures) -> float:
