@@ -172,6 +172,13 @@ class PlacementSettings(Section):
         le=30,
         description="And at least so many frames, however slow the camera: two alike may be one that was sent twice.",
     )
+    unmoved_s: float = Field(
+        3.0,
+        ge=0,
+        le=60,
+        description="What shows up while the picture rests came with no motion, as a shade of light does: it counts as an item "
+        "only after so long in one outline.",
+    )
     motion_grey: float = Field(
         5.0,
         gt=0,

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bin_daemon.domain import Box, Frame, LidPosition, LidsState, Placement, Sight, TrayKind, TrayOutcome
 from bin_daemon.placement.background import EmptyTray, smooth
 from bin_daemon.placement.counted import Change, Counted, change, is_ghost
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from bin_daemon.config.settings import PlacementSettings
     from bin_daemon.domain import Box
-    from bin_daemon.placement.background import Grey
+    from bin_daemon.placement.background import Grey, Mask
     from bin_daemon.placement.item import Look
 
 LONG_RESTED = 2.0
@@ -49,6 +51,9 @@ DRAWN_BACK_FRAC = 0.6
 
 SAME_BOX_PX = 12
 """An edge that noise moves by one cell (8 pixels), and the padding with it."""
+
+SAME_OUTLINE = 0.6
+"""Intersection over union from which two looks show one thing that has not moved: noise takes less than a tenth."""
 
 _MOVING_LIDS = frozenset({LidPosition.OPENING, LidPosition.OPEN, LidPosition.CLOSING})
 _OPEN_ENDED = frozenset({State.EMPTY, State.SETTLING, State.NOT_CLEARED})
@@ -73,6 +78,8 @@ class Detector:
         self._last_t_s = 0.0
         self._clear_t_s: float | None = None
         self._large_t_s: float | None = None
+        self._shown_t_s: float | None = None
+        self._shown: Mask | None = None
         self._candidate: Placement | None = None
         self._counted: Counted | None = None
         self._compared: tuple[Counted, Look, Change] | None = None
@@ -209,6 +216,7 @@ class Detector:
         self._large_t_s = _since(self._large_t_s, t_s, holds=not moved and (self._is_another_view or look.at_edge))
         clear = not moved and look.box is None and not look.at_edge and not self._is_another_view
         self._clear_t_s = _since(self._clear_t_s, t_s, holds=clear)
+        self._watch_item(t_s, holds=not (moved or clear or look.at_edge or self._is_another_view))
         if self._large_t_s is not None and t_s - self._large_t_s >= self._view_wait_s:
             return Seen.MOTION if self._state in _OPEN_ENDED else Seen.VIEW_CHANGED
         if moved or look.at_edge or self._is_another_view:
@@ -219,6 +227,25 @@ class Detector:
             self._bared = True
             return Seen.CLEARED if long and rest else Seen.CLEAR
         return self._see_item(t_s, grey, rest=rest)
+
+    def _watch_item(self, t_s: float, *, holds: bool) -> None:
+        """Since when something lies there in one outline."""
+        mask = self._look.mask if holds else None
+        if mask is None:
+            self._shown_t_s = self._shown = None
+        elif self._shown is None or (mask is not self._shown and _overlap(mask, self._shown) < SAME_OUTLINE):
+            self._shown_t_s, self._shown = t_s, mask
+
+    def _came_with_motion(self) -> bool:
+        """It was seen as soon as the picture rested, as a thing that somebody brings is; a shade of light shows up later."""
+        late_ms = 0.0 if self._shown_t_s is None else self._rest.still_ms(self._shown_t_s)
+        return late_ms <= 1000 * self._settings.look_again_s + self._settings.settle_ms
+
+    def _has_lain(self, t_s: float) -> bool:
+        """Long enough to count, given how it came."""
+        if self._came_with_motion():
+            return True
+        return self._shown_t_s is not None and t_s - self._shown_t_s >= self._settings.unmoved_s
 
     @property
     def _is_another_view(self) -> bool:
@@ -252,6 +279,8 @@ class Detector:
         if not rest or not self._rest.is_settled(t_s):
             return Seen.ITEM
         if self._state is State.SETTLING:
+            if not self._has_lain(t_s):
+                return Seen.ITEM
             return Seen.GHOST if self._is_ghost(grey) else Seen.SETTLED
         if self._state is State.DISTURBED:
             return self._see_disturbed(grey)
@@ -368,6 +397,8 @@ class Detector:
         """The item that settles; the same object for as long as it lies still."""
         if seen is not Seen.ITEM or self._state is not State.SETTLING or self._look.mask is None:
             return None
+        if not self._came_with_motion():
+            return None
         if self._first is None and self._rest.is_settled(frame.t_s, FIRST_SHARE):
             self._first = Counted.of(self._tray.reference, grey, self._look.mask)
         return self._candidate or self._placement(frame, (frame,), max(1, self._look.items))
@@ -422,6 +453,11 @@ def _is_same_box(one: Box, two: Box) -> bool:
     """No edge lies further off than noise moves it."""
     ends = [(start, start + length) for box in (one, two) for start, length in (box[0::2], box[1::2])]
     return all(abs(a - b) <= SAME_BOX_PX for i in (0, 1) for a, b in zip(ends[i], ends[i + 2], strict=True))
+
+
+def _overlap(one: Mask, two: Mask) -> float:
+    """Intersection over union."""
+    return float(np.count_nonzero(one & two)) / max(1, np.count_nonzero(one | two))
 
 
 def _since(since_s: float | None, t_s: float, *, holds: bool) -> float | None:

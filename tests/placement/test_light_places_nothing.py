@@ -134,3 +134,32 @@ def test_a_still_tray_is_seldom_compared(monkeypatch: pytest.MonkeyPatch) -> Non
     assert watcher.state.value == State.WAIT_CLEAR.value
     twice = 2  # what lies there is compared with the tray, and with the tray behind a clean lens
     assert show(item, 4) <= twice * (4 / settings.look_again_s + 1)
+
+
+def _placed_after_s(unmoved_s: float) -> float | None:
+    """When a patch is placed that grows from a faint one, which nobody saw come, in steps too small for motion."""
+    settings = PlacementSettings(motion_grey=8.0, unmoved_s=unmoved_s)
+    number = count()
+    detector_ = Detector(settings, lambda: f"item-{next(number)}")
+    tray = _speckled()
+
+    def show(patch: float, t_s: float) -> bool:
+        grey = tray.copy()
+        grey[20:32, 30:42] += patch
+        grey8 = np.asarray(np.clip(grey, 0, 255), np.uint8)
+        frame = Frame(round(t_s * 10), t_s, 640, 480, grey8, lambda: np.zeros((480, 640, 3), np.uint8))
+        return detector_.update(frame, NO_LIDS) is not None
+
+    story = [0.0] * 20 + [90.0] + [6.5] * 12  # the flash makes the next picture the beginning of a rest
+    assert not any(show(patch, 0.1 * i) for i, patch in enumerate(story))
+    begin_t_s = 0.1 * len(story)
+    return next((0.1 * i for i in range(60) if show(13.0, begin_t_s + 0.1 * i)), None)
+
+
+def test_what_shows_up_without_motion_must_keep_its_outline() -> None:
+    """Shade grows while the picture rests; a thing comes with motion. So the former waits for ``unmoved_s``."""
+    at_once_s, later_s = _placed_after_s(0.0), _placed_after_s(3.0)
+    assert at_once_s is not None
+    assert at_once_s < 1.0
+    assert later_s is not None
+    assert 3.0 <= later_s < 4.0

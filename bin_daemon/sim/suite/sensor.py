@@ -132,7 +132,7 @@ class Sensor:
         # Green carries the luma; red and blue go against each other so that a grey thing stays as bright.
         balance = (1 - 2.62 * drift, 1.0, 1 + drift)
         channels = [
-            cv2.add(cv2.multiply(one, factor, dtype=cv2.CV_32F), noise, dtype=cv2.CV_8U)
+            cv2.add(one.astype(np.float32) * np.float32(factor), noise, dtype=cv2.CV_8U)
             for one, factor in zip(cv2.split(lit), balance, strict=True)
         ]
         sharp = np.asarray(cv2.merge(channels), np.uint8)
