@@ -49,9 +49,6 @@ PLAIN = 2.0
 DRAWN_BACK_FRAC = 0.6
 """What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
 
-SAME_BOX_PX = 12
-"""An edge that noise moves by one cell (8 pixels), and the padding with it."""
-
 SAME_OUTLINE = 0.6
 """Intersection over union from which two looks show one thing that has not moved: noise takes less than a tenth."""
 
@@ -365,18 +362,17 @@ class Detector:
         return placement
 
     def _as_offered(self, placement: Placement) -> Placement:
-        """With the candidate's frame as the first view and its box, for the model may have seen those already.
+        """With the candidate's frame as the first view where its box is still the item's, for the model may have seen it already.
 
-        Both are of one rest, so the frame shows the same. The box may differ by what noise does to an outline; where it differs
-        by more, something has changed, and the last views in their own box are the truth. Of 95 placements of the everyday
-        scenes 80 had the candidate's box, 14 one within `SAME_BOX_PX`, and it fitted the item as well (overlap 0.66 for 0.65).
+        Both frames are of one rest, so they show the same. Another box means that something has changed: then the last views
+        are the truth. Of 661 placements of 150 scenes 621 had the candidate's box, 17 another, 23 no candidate.
         """
         offered = self._candidate
-        if offered is None or not _is_same_box(offered.box, placement.box):
+        if offered is None or offered.box != placement.box:
             return placement
         first, later = offered.frames[0], [x for x in placement.frames if x is not offered.frames[0]]
         room = len(placement.frames) - 1
-        return replace(placement, frames=(first, *later[len(later) - room :]), box=offered.box)
+        return replace(placement, frames=(first, *later[len(later) - room :]))
 
     def _items(self, seen: Seen, grey: Grey) -> int:
         if seen is Seen.ADDED:
@@ -449,15 +445,9 @@ class Detector:
         return rest
 
 
-def _is_same_box(one: Box, two: Box) -> bool:
-    """No edge lies further off than noise moves it."""
-    ends = [(start, start + length) for box in (one, two) for start, length in (box[0::2], box[1::2])]
-    return all(abs(a - b) <= SAME_BOX_PX for i in (0, 1) for a, b in zip(ends[i], ends[i + 2], strict=True))
-
-
 def _overlap(one: Mask, two: Mask) -> float:
     """Intersection over union."""
-    return float(np.count_nonzero(one & two)) / max(1, np.count_nonzero(one | two))
+    return int(np.count_nonzero(one & two)) / max(1, int(np.count_nonzero(one | two)))
 
 
 def _since(since_s: float | None, t_s: float, *, holds: bool) -> float | None:

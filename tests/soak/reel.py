@@ -23,6 +23,8 @@ from tests.benchmarks.memory import PlayedLids, Stub
 SIZE = (320, 180)
 """Small pictures: nothing that is kept depends on their size, and time does."""
 FPS = 15
+IDLE_TIMES = 3
+"""So many frames of an empty tray for each of a visit; a real bin has a thousand, and is quickly looked at then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class _NoJournal:
 
 
 def film(frames: int) -> list[Shot]:
-    """About so many frames, from an empty tray to an empty tray, so that the end fits the beginning."""
+    """About so many frames of visits, from an empty tray to an empty tray, and `IDLE_TIMES` as many of the tray before them."""
     clock = VirtualClock()
     lids = PlayedLids(clock, world("reel"))
     detector = Detector(PlacementSettings(), new_id)
@@ -55,12 +57,18 @@ def film(frames: int) -> list[Shot]:
     source = "sim:reel?photos=drawn&items=1000&seed=3"
     settings = CameraSettings(source=source, width=SIZE[0], height=SIZE[1], fps=FPS)
     shots: list[Shot] = []
+    idle: list[Shot] = []
+    learning = 0
     with SimCamera(settings, clock=clock.clock, sleep=clock.sleep).open() as read:
         while len(shots) < frames or detector.state is not State.EMPTY:
             frame = read()
             line.step(frame)
             shots.append(Shot(frame.grey8, lids.state))
-    return shots
+            if detector.state is State.EMPTY and len(idle) == len(shots) - 1 - learning:
+                idle.append(shots[-1])
+            elif not idle:
+                learning += 1
+    return shots + list(itertools.islice(itertools.cycle(idle), IDLE_TIMES * len(shots)))
 
 
 def show(shots: list[Shot], frames: int) -> Iterator[tuple[Frame, LidsState]]:

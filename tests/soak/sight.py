@@ -12,7 +12,7 @@ from bin_daemon.placement import Detector
 from tests.soak import reel
 from tests.soak.samples import Sample, take
 
-REEL_FRAMES = 1500
+REEL_FRAMES = 1000
 
 
 def run(
