@@ -19,7 +19,7 @@ SYSTEM_TEST := $(SYSTEM_DEMO) $(SYSTEM_FIRMWARE) systemd gcc libc6-dev libsimavr
                avrdude arduino-core-avr clang libclang-rt-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench firmware lock clean system-demo system-test system-firmware
+.PHONY: help demo test check format bench scenes soak firmware lock clean system-demo system-test system-firmware
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ firmware: system-firmware ## Build the controller's image: firmware_protocol/fir
 
 bench: $(VENV)/.test ## Measure speed and memory against peers: a table, then one JSON object
 	$(BIN)/python -m tests.benchmarks
+
+scenes: $(VENV)/.test ## Score the placement detector on several hundred clips with known truth (SCENES_ARGS="--help")
+	$(BIN)/python -m tests.scenes $(SCENES_ARGS)
+
+soak: $(VENV)/.test ## A million frames through the detector, 100,000 through the pipeline: does anything grow? (SOAK_ARGS="--help")
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 lock: ## Resolve constraints.txt anew for all Pythons (needs uv)
 	@{ sed -n '/^#/p' constraints.txt; \

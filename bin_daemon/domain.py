@@ -57,8 +57,9 @@ class Sight(str, Enum):
 class Frame:
     """One picture of the camera.
 
-    ``grey8`` is uint8, H/8 x W/8 (rounded up), for watching; ``decode`` gives uint8 H x W x 3 BGR for the few frames that
-    are classified and may raise `bin_daemon.errors.DeviceError` when the buffer is damaged.
+    ``seq`` counts what the camera sends, also what an idle line did not look at. ``grey8`` is uint8, H/8 x W/8 (rounded up),
+    for watching; ``decode`` gives uint8 H x W x 3 BGR for the few frames that are classified and may raise
+    `bin_daemon.errors.DeviceError` when the buffer is damaged.
     """
 
     seq: int
@@ -85,6 +86,46 @@ class Placement:
     box: Box
     settled_ms: float
     """From the first still frame of the item to ``t_s``."""
+    items: int = 1
+    """How many things lie there that had not been counted; 2 stands for several: ``policy.multi_item`` says what then."""
+
+
+class TrayKind(str, Enum):
+    """What the tray can show; the first two come with a `Placement`."""
+
+    PLACEMENT = "placement"
+    """One item has come to rest."""
+    MULTI_ITEM = "multi_item"
+    """Several items have come to rest, or one was put on top of another."""
+    HAND_PRESENT = "hand_present"
+    """A hand or an arm has come over the tray."""
+    TAKEN_BACK = "taken_back"
+    """What lay there was taken away by hand: before it was counted, or after and no lid had moved."""
+    NOT_CLEARED = "not_cleared"
+    """A counted item still lies there though its lid has opened and shut, or nobody has taken it for long."""
+    AT_EDGE = "at_edge"
+    """A thing lies still over the region's edge: half on the tray."""
+    TRAY_STAINED = "tray_stained"
+    """What stays on the tray after an item has gone is a mark, not an item; it is tray from now on."""
+    LENS_DIRTY = "lens_dirty"
+    """The picture has become and stays blurred or veiled: dirt or fog on the lens."""
+    CAMERA_MOVED = "camera_moved"
+    """The whole picture is shifted or another one, and stays so: the camera or the tray was moved."""
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    COVERED = "covered"
+
+
+@dataclass(frozen=True, slots=True)
+class TrayOutcome:
+    """What the tray showed at one moment: told once when it begins, never again while it lasts."""
+
+    kind: TrayKind
+    t_s: float
+    """Capture time of the frame that decided it."""
+    frame_seq: int
+    box: Box | None = None
+    """Where, to whole cells of 8 pixels and not padded, in full-frame pixels; None when it is the whole picture or nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +225,8 @@ class ItemRequest:
     sight: Sight = Sight.OK
     age_ms: float = 0.0
     """From the item's coming to rest to the verdict."""
+    items: int = 1
+    """`Placement.items`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +274,8 @@ class Reason(str, Enum):
     """Below policy.min_probability of the category."""
     UNSURE_MARGIN = "unsure_margin"
     """Too close to another category (policy.min_margin)."""
+    MULTI_ITEM = "multi_item"
+    """Several items lie there; policy.multi_item = "refuse" keeps all lids shut."""
 
     # Refused: all lids stay shut.
     PAUSED = "paused"

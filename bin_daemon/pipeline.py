@@ -47,6 +47,9 @@ class ClassifierPort(Protocol):
     def classify(self, placement: Placement) -> Classification:
         """Judge one placement; a failure becomes a Classification without category, with its reason. Never raises ModelError."""
 
+    def prefer(self, candidate: Placement | None) -> None:
+        """What `classify` will probably be asked next, if anything: a head start, no verdict. Returns at once, tells nothing."""
+
 
 class DetectorPort(Protocol):
     """Sight: frames in, placements out; pure."""
@@ -54,6 +57,10 @@ class DetectorPort(Protocol):
     @property
     def sight(self) -> Sight:
         """Whether the last frame could be trusted."""
+
+    @property
+    def candidate(self) -> Placement | None:
+        """What will be placed if it goes on lying still: one object for as long as it does, None when nothing does."""
 
     def update(self, frame: Frame, lids: LidsState) -> Placement | None:
         """Look at one frame; a placement when an item has just settled, else None."""
@@ -98,10 +105,11 @@ class Pipeline:
         self.collect()
         placement = self.detector.update(frame, self.lids.state)
         if placement is None:
+            self.classifier.prefer(self.detector.candidate)
             return
         verdict = self.classifier.classify(placement)
         age_ms = (verdict.t_s - placement.t_s) * 1000
-        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight, age_ms)
+        request = ItemRequest(placement.id, verdict, self.mode, self.detector.sight, age_ms, placement.items)
         decision = self.policy.decide(request, self.lids.state, frame.t_s)
         self.journal.begin(placement, verdict, decision)  # durable BEFORE anything moves
         if decision.command:

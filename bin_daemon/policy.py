@@ -70,6 +70,7 @@ class _Judgement:
     text: str
 
 
+_SEVERAL = _Judgement(None, Reason.MULTI_ITEM, "unsure: several items lie on the tray")
 _Refusal = tuple[Reason, str]
 
 
@@ -114,7 +115,7 @@ class Policy:
             return _refuse(Reason.SIGHT, f"the camera's picture cannot be trusted: {request.sight.value}")
         if not request.verdict.seen:  # doubt about a thing goes to unsure_category; here nothing was seen at all
             return _refuse(Reason.SIGHT, f"no picture of the item could be read: {request.verdict.reason}")
-        judgement = self._judge(request)
+        judgement = self._judge(request) if request.items == 1 else _SEVERAL
         limit_ms = self._settings.decide_within_ms
         if not request.age_ms <= limit_ms:  # NaN is late, too
             text = f"the verdict came {request.age_ms:.0f} ms after the item, more than {limit_ms:.0f}"
@@ -122,8 +123,10 @@ class Policy:
         if request.mode is not Mode.AUTO:
             return _refuse(MODE_REFUSES_ITEMS[request.mode], f"mode is {request.mode.value}", judgement)
         wanted = judgement.category or self._settings.unsure_category
-        if wanted is None:
-            return _refuse(judgement.reason, "unsure items stay on the tray", judgement)
+        several = judgement is _SEVERAL and self._settings.multi_item == "refuse"
+        if wanted is None or several:
+            text = "take them off and place one at a time" if several else "unsure items stay on the tray"
+            return _refuse(judgement.reason, text, judgement)
         return self._place(request.id, judgement, wanted, lids, now_s)
 
     def _place(

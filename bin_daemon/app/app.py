@@ -12,11 +12,13 @@ from typing import Any
 import structlog
 
 from bin_daemon.app.commands import Commands
+from bin_daemon.app.drift import DriftWatch
 from bin_daemon.app.faults import ShutWatch, calibration_faults, device_faults, lid_faults, sight_faults, switch_faults
 from bin_daemon.app.lid_queries import lid_queries
 from bin_daemon.app.parts import Parts
 from bin_daemon.app.tally import Tally
 from bin_daemon.app.telling import Telling
+from bin_daemon.app.watchfulness import Watchfulness
 from bin_daemon.config import Loaded
 from bin_daemon.errors import EndOfFrames
 from bin_daemon.events import LocalCommands, Publisher
@@ -24,7 +26,6 @@ from bin_daemon.events.client import Client
 from bin_daemon.lamp import Lamp
 from bin_daemon.lids.serial_lids import INDICATOR
 from bin_daemon.pipeline import Pipeline
-from bin_daemon.sensing import Slot
 from bin_daemon.service import Worker, systemd
 from bin_daemon.service.control import ControlSocket
 from bin_daemon.service.health import may_feed_watchdog
@@ -57,7 +58,9 @@ class App:
         self.tally = Tally(parts.journal, clock=clock)
         lamp = Lamp(self.settings.signals, self.settings.policy.full_frac, clock=clock)
         self.pipeline = Pipeline(parts.detector, parts.classifier, parts.policy, self.tally, parts.lids, lamp=lamp)
-        self.slot = Slot()
+        self.slot = parts.slot
+        self._drift = DriftWatch(self.settings.service.state_dir, self.settings.placement)
+        self._watchfulness = Watchfulness(self.settings.camera.idle_after_s)
         self.telling = Telling(loaded, parts, self.pipeline, self.tally)
         self.publisher = self._make_publisher(open_client) if self.settings.mqtt.host or open_client else None
         self.commands = Commands(
@@ -92,6 +95,7 @@ class App:
         """Serve until stopped. Every step of the end is bounded; if we die instead, the controller shuts its lids by itself."""
         with ExitStack() as stack:
             stack.callback(self.parts.journal.close)
+            stack.callback(self._end_model)
             self.parts.classifier.warm_up()
             stack.callback(self._end_workers)
             for worker in self._workers:
@@ -117,6 +121,8 @@ class App:
             self._seen_frame = True
             self.telling.frame(frame)
             self.pipeline.step(frame)
+            self._drift.see(frame, self.parts.detector.state)
+            self.slot.pace = self._watchfulness.after(self.parts.detector.state, frame.t_s)
         else:
             self.pipeline.collect()
         self.commands.run_waiting()
@@ -154,6 +160,7 @@ class App:
         found = [
             *device_faults((x.status for x in self._workers), now_s, self._camera_silent_s),
             *sight_faults(detector.sight, detector.conditions),
+            *self._drift.faults(),
             *lid_faults(lids.state, self.settings.policy.full_frac),
             *self._shut_watch.update(lids.state, details, now_s),
             *calibration_faults(details),
@@ -163,7 +170,7 @@ class App:
 
     def _tell_systemd(self) -> None:
         now_s = self._beat_t_s = self._clock()
-        statuses = [x.status for x in self._workers]
+        statuses = [*(x.status for x in self._workers), self.parts.classifier.status]
         if not self._ready:
             whole = self._seen_frame and self.parts.lids.state.connected
             self._ready = whole or now_s - self._started_t_s >= self.settings.service.ready_timeout_s
@@ -212,6 +219,10 @@ class App:
         for worker in self._workers:
             if not worker.join(JOIN_S):
                 self._log.warning("worker does not end; leaving it behind", worker=worker.name)
+
+    def _end_model(self) -> None:
+        if not self.parts.classifier.close(JOIN_S):
+            self._log.warning("the model does not end; leaving it behind")
 
     def _make_publisher(self, open_client: Callable[[], Client] | None) -> Publisher:
         parts = self.parts

@@ -26,6 +26,22 @@ _CONDITIONS = {
         "an item is still on the tray after its lid shut",
         "Take the item off the tray; check that the tray tips.",
     ),
+    "hand_present": (
+        "something reaches over the tray's edge and stays there; no item counts meanwhile",
+        "Take away what hangs over the edge; if it belongs there, set placement.roi to the tray alone.",
+    ),
+    "at_edge": (
+        "a thing lies half over the tray's edge; it is not sorted",
+        "Push it wholly onto the tray, or take it away.",
+    ),
+    "lens_dirty": (
+        "the camera sees the tray blurred or through a veil",
+        "Wipe the lens; if it fogs again, air the housing.",
+    ),
+    "camera_moved": (
+        "the camera sees another view than before; it was learnt as the empty tray",
+        "Check where the camera looks; set placement.roi to the tray again.",
+    ),
 }
 LIFTED_S = 3.0
 """A lid that is bumped swings back by itself."""

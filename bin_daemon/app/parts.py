@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import uuid_utils
@@ -11,11 +11,12 @@ import uuid_utils
 from bin_daemon.config import CameraSettings, Settings
 from bin_daemon.events import CommandQueue, Journal
 from bin_daemon.lids import LidController, make_lids
-from bin_daemon.model.classify import Classifier, open_as_configured
+from bin_daemon.model.ahead import Ahead
+from bin_daemon.model.classify import open_as_configured
 from bin_daemon.model.store import resolve_bundle
 from bin_daemon.placement import Detector
 from bin_daemon.policy import Policy
-from bin_daemon.sensing import Camera, open_camera
+from bin_daemon.sensing import Camera, Pace, Slot, open_camera
 from bin_daemon.service import systemd
 from bin_daemon.sim import register_serial
 
@@ -32,11 +33,13 @@ class Parts:
     boot_id: str
     camera: Camera
     detector: Detector
-    classifier: Classifier
+    classifier: Ahead
     policy: Policy
     journal: Journal
     lids: LidController
     commands: CommandQueue
+    slot: Slot = field(default_factory=Slot)
+    """Between camera and line; hands the line's pace to the camera."""
 
 
 def make_parts(settings: Settings) -> Parts:
@@ -47,18 +50,20 @@ def make_parts(settings: Settings) -> Parts:
     register_serial()  # sim:// becomes a port like any other
     boot_id = uuid.uuid4().hex
     lids = make_lids(settings.controller, settings.lids, settings.calibration)
-    camera = _camera(settings.camera)
+    slot = Slot()
+    camera = make_camera(settings.camera, slot)
     bundle = resolve_bundle(settings.model, settings.service.state_dir)
     classifier = open_as_configured(bundle, settings.model, settings.service.state_dir, _ask_for_patience)
     return Parts(
         boot_id=boot_id,
         camera=camera,
         detector=Detector(settings.placement, new_id),
-        classifier=classifier,
+        classifier=Ahead(classifier),
         policy=Policy(settings.policy, settings.lids),
         journal=Journal(settings.service.state_dir / "journal.sqlite", settings.journal, boot_id),
         lids=lids,
         commands=CommandQueue(),
+        slot=slot,
     )
 
 
@@ -68,9 +73,10 @@ def _ask_for_patience(longest_s: float) -> None:
     systemd.notify("STATUS=preparing the model for its engine, once", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1e6)}")
 
 
-def _camera(settings: CameraSettings) -> Camera:
+def make_camera(settings: CameraSettings, slot: Slot) -> Camera:
+    """The camera of these settings; it looks as closely as ``slot.pace`` says. Raises ConfigError."""
     if settings.source.startswith("sim:"):
         from bin_daemon.sim.camera import SimCamera  # the simulator's pictures are not for every start
 
-        return SimCamera(settings)
-    return open_camera(settings)
+        return SimCamera(settings, is_idle=lambda: slot.pace is Pace.IDLE)
+    return open_camera(settings, lambda: slot.pace)

@@ -21,6 +21,8 @@ from bin_daemon.pipeline import Pipeline
 from bin_daemon.service.health import process_health
 
 FPS_FRAMES = 30
+MOST_FPS = 240.0
+"""No camera of ours is faster: numbers that run faster are no frame numbers."""
 FAULT_REST_S = 3.0
 """A fault is cleared when it has been away for so long: a value at its limit must not fill outbox and disk with edges."""
 
@@ -43,7 +45,7 @@ class Telling:
         self._tally = tally
         self._clock = clock
         self._config = hashlib.sha256(loaded.settings.model_dump_json().encode()).hexdigest()[:16]
-        self._frame_times: deque[float] = deque(maxlen=FPS_FRAMES)
+        self._frames: deque[tuple[int, float]] = deque(maxlen=FPS_FRAMES)
         self._version = importlib.metadata.version("bin-daemon")
         self._hardware = _hardware()
         self._own: set[str] = set()
@@ -55,7 +57,7 @@ class Telling:
     def frame(self, frame: Frame) -> None:
         """A frame arrived: for the frame rate and its age."""
         self.newest = frame
-        self._frame_times.append(frame.t_s)
+        self._frames.append((frame.seq, frame.t_s))
 
     def update_faults(self, found: Iterable[Fault]) -> None:
         """Raise and clear so that the journal's faults are what was found; the journal's own faults are its own business."""
@@ -126,18 +128,29 @@ class Telling:
 
     def health(self) -> dict[str, Any]:
         """Figures for a graph; the publisher adds its own under ``mqtt``."""
-        times = tuple(self._frame_times)
-        span_s = times[-1] - times[0] if len(times) > 1 else 0.0
+        newest_t_s = self.newest.t_s if self.newest else None
         telemetry = self._parts.lids.telemetry
         return {
             **self._tally.health(),
-            "fps": round((len(times) - 1) / span_s, 1) if span_s > 0 else None,
-            "frame_age_ms": round((self._clock() - times[-1]) * 1000) if times else None,
+            **self._frame_rates(),
+            "frame_age_ms": None if newest_t_s is None else round((self._clock() - newest_t_s) * 1000),
+            "head_start": self._parts.classifier.counts,
             "serial": {"stray_reports": self._parts.journal.stray_reports, **self._parts.lids.line_errors},
             "controller_temp_c": telemetry.temp_c if telemetry else None,
             "supply_mv": telemetry.vin_mv if telemetry else None,
             **process_health(self._settings.service.state_dir),
         }
+
+    def _frame_rates(self) -> dict[str, float | None]:
+        """``fps``: what the camera sends, by its numbers; ``looked_fps``: what the line was shown of it."""
+        frames = tuple(self._frames)
+        span_s = frames[-1][1] - frames[0][1] if len(frames) > 1 else 0.0
+        if span_s <= 0:
+            return {"fps": None, "looked_fps": None}
+        looked, sent = len(frames) - 1, frames[-1][0] - frames[0][0]
+        if not looked <= sent <= MOST_FPS * span_s:  # numbers of somebody's own camera that do not count frames
+            sent = looked
+        return {"fps": round(sent / span_s, 1), "looked_fps": round(looked / span_s, 1)}
 
 
 def _percent(frac: float | None) -> float | None:

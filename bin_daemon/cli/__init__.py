@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bin_daemon.cli.calibrate import calibrate_app
 from bin_daemon.cli.classify import classify
 from bin_daemon.cli.config import config_app
 from bin_daemon.cli.demo import demo
@@ -14,6 +15,7 @@ from bin_daemon.cli.evaluate import evaluate
 from bin_daemon.cli.firmware import firmware_app
 from bin_daemon.cli.lid import lid_app
 from bin_daemon.cli.model import model_app
+from bin_daemon.cli.replay import replay
 from bin_daemon.cli.run import run
 from bin_daemon.cli.simulate import simulate_controller
 from bin_daemon.cli.status import status
@@ -50,11 +52,13 @@ ON_THE_BIN, WORKSHOP = "On the bin", "Workshop"
 app.command(rich_help_panel=ON_THE_BIN)(run)
 app.command(rich_help_panel=ON_THE_BIN)(status)
 app.add_typer(lid_app, name="lid", rich_help_panel=ON_THE_BIN)
+app.add_typer(calibrate_app, name="calibrate", rich_help_panel=ON_THE_BIN)
 app.add_typer(config_app, name="config", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=ON_THE_BIN)(classify)
 app.add_typer(model_app, name="model", rich_help_panel=ON_THE_BIN)
 app.add_typer(firmware_app, name="firmware", rich_help_panel=ON_THE_BIN)
 app.command(rich_help_panel=WORKSHOP)(demo)
+app.command(rich_help_panel=WORKSHOP)(replay)
 app.command(rich_help_panel=WORKSHOP)(simulate_controller)
 app.command(rich_help_panel=WORKSHOP)(train)
 app.command(rich_help_panel=WORKSHOP)(evaluate)

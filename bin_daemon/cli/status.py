@@ -45,7 +45,7 @@ def _show(data: dict[str, Any]) -> None:
     for name, value in (
         ("bin", f"{info['name']}, version {info['version']}"),
         ("mode", state["mode"]),
-        ("camera", f"{state['sight']}, {health['fps']} frames/s, last frame {health['frame_age_ms']} ms ago"),
+        ("camera", _camera(state, health)),
         ("controller", _controller(info) if state["controller"] else "not connected"),
         ("stop", _stop(state) if state["controller"] else "not known"),
         ("lamp", _lamp(data)),
@@ -82,6 +82,12 @@ def _lamp(data: dict[str, Any]) -> str:
     if not data["state"]["controller"]:
         return "not known"
     return {None: "this controller has none", "off": "dark"}.get(data["lamp"], str(data["lamp"]))
+
+
+def _camera(state: dict[str, Any], health: dict[str, Any]) -> str:
+    fps, looked = health["fps"], health.get("looked_fps")
+    idle = f" ({looked} looked at)" if looked is not None and looked < fps else ""
+    return f"{state['sight']}, {fps} frames/s{idle}, last frame {health['frame_age_ms']} ms ago"
 
 
 def _controller(info: dict[str, Any]) -> str:

@@ -70,6 +70,7 @@ SHOW: dict[Reason, Pattern] = {
     Reason.UNSURE_UNFAMILIAR: Pattern.UNSURE,
     Reason.UNSURE_PROBABILITY: Pattern.UNSURE,
     Reason.UNSURE_MARGIN: Pattern.UNSURE,
+    Reason.MULTI_ITEM: Pattern.UNSURE,
     Reason.PAUSED: Pattern.WAIT,
     Reason.MANUAL_MODE: Pattern.WAIT,
     Reason.MAINTENANCE: Pattern.WAIT,
@@ -98,6 +99,7 @@ SHOW_MS = {
 
 EngineKind = Literal["auto", "torch", "onnx", "onnx-int8", "onnx-cuda", "onnx-tensorrt"]
 """What runs the network; `bin_daemon.model.engine.open_engine` says what each one is."""
+PixelFormat = Literal["MJPG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY"]
 CoreId = Annotated[int, Field(ge=0, le=1023)]
 
 HOLD_MS_MIN, HOLD_MS_MAX = HOLD_MIN_MS, HOLD_MAX_MS
@@ -126,7 +128,21 @@ class CameraSettings(Section):
     width: int = Field(1280, ge=64, le=7680, description="Wanted frame width, pixels.")
     height: int = Field(720, ge=64, le=4320, description="Wanted frame height, pixels.")
     fps: float = Field(15.0, gt=0, le=120, description="Wanted frames per second.")
-    pixel_format: Literal["MJPG", "YUYV"] = Field("MJPG", description="V4L2 pixel format.")
+    idle_fps: float = Field(
+        12.0,
+        ge=1,
+        le=120,
+        description="Frames a second that are looked at while the tray is empty and nothing differs: most in turn, the rest "
+        "where a frame hints at something (a JPEG by its byte count). The camera goes on at fps. 120: all frames.",
+    )
+    idle_after_s: float = Field(
+        3.0,
+        gt=0,
+        description="The tray must be empty and still for so long before idle_fps will do; a dark picture likewise.",
+    )
+    pixel_format: PixelFormat = Field(
+        "MJPG", description="V4L2 pixel format. Another one of these that the camera insists on is taken as well."
+    )
     read_timeout_s: float = Field(2.0, gt=0, le=30, description="A read that takes longer means a hung camera.")
     max_age_ms: float = Field(
         150.0, gt=0, description="Older frames are dropped (the driver may hand out stale buffers)."
@@ -145,18 +161,177 @@ class PlacementSettings(Section):
         (0.0, 0.0, 1.0, 1.0), description="Region of interest: x, y, width, height as fractions of the frame."
     )
     settle_ms: float = Field(
-        400.0, ge=50, le=5000, description="This long without motion before an item counts as settled."
+        400.0,
+        ge=50,
+        le=5000,
+        description="This long without motion before an item counts as settled: a thing that is let go rocks for 0.3 s.",
+    )
+    settle_frames: int = Field(
+        3,
+        ge=2,
+        le=30,
+        description="And at least so many frames, however slow the camera: two alike may be one that was sent twice.",
+    )
+    unmoved_s: float = Field(
+        3.0,
+        ge=0,
+        le=60,
+        description="What shows up while the picture rests came with no motion, as a shade of light does: it counts as an item "
+        "only after so long in one outline.",
     )
     motion_grey: float = Field(
-        12.0, gt=0, le=255, description="Grey-level change between frames that counts as motion."
+        5.0,
+        gt=0,
+        le=255,
+        description="Grey levels by which an outline must change to count as motion; see noise_factor.",
     )
-    motion_area_frac: Fraction = Field(0.002, description="Share of the region that must move to count as motion.")
+    motion_area_frac: Fraction = Field(
+        0.0008,
+        description="Share of the region that must move to count as motion: the smallest item, like item_area_frac.",
+    )
     item_grey: float = Field(
-        14.0, gt=0, le=255, description="Grey-level difference to the empty tray that counts as item."
+        9.0,
+        gt=0,
+        le=255,
+        description="Grey levels by which a third of an item must differ from the empty tray in the same light: a thing of the "
+        "tray's own colour still has shade.",
     )
-    item_area_frac: Fraction = Field(0.003, description="Smallest item, as a share of the region.")
+    weak_grey: float = Field(
+        4.5,
+        gt=0,
+        le=255,
+        description="Grey levels that still belong to an item when they hang together with item_grey.",
+    )
+    outline_grey: float = Field(
+        3.5,
+        gt=0,
+        le=255,
+        description="Grey levels by which an outline must exceed what soft light explains: half of an edge's contrast does.",
+    )
+    outline_frac: Fraction = Field(
+        0.15,
+        description="Share of the shortest line around a patch, a circle, that must be outline: the half-shade of a cloud meets "
+        "one only here and there, a clear bottle's is broken.",
+    )
+    strong_frac: Fraction = Field(
+        0.33,
+        description="Share of the smallest item that must differ by all of item_grey: averaging at the outline weakens the rest.",
+    )
+    box_frac: Fraction = Field(
+        0.25,
+        description="Share of an item's own contrast that counts for its box: what differs less is mostly its soft shadow.",
+    )
+    box_factor: float = Field(
+        1.2, gt=0, le=10, description="And at most so many times item_grey, or a white label would hide a grey bottle."
+    )
+    field_frac: Fraction = Field(
+        0.02,
+        description="A field counts for spread_frac when more than this share of it is outline: noise alone never is.",
+    )
+    look_again_s: float = Field(
+        0.4,
+        ge=0,
+        le=5,
+        description="A tray at rest is compared with the empty one only so often, seconds: an item comes with motion.",
+    )
+    noise_factor: float = Field(
+        6.0,
+        ge=0,
+        le=20,
+        description="No grey level above counts for less than so many times the camera's own noise, which is measured: 6 times "
+        "is met by chance once in 10^9.",
+    )
+    item_area_frac: Fraction = Field(
+        0.0008, description="Smallest item, as a share of the region: 2 cm on a tray of 30 cm by 50 cm are 0.002."
+    )
+    large_frac: Fraction = Field(
+        0.6, description="A change of more than this share of the region is no item: the light is read off bare tray."
+    )
+    spread_frac: Fraction = Field(
+        0.7,
+        description="Outlines in more than this share of the region's 24 fields are no item: the camera or the tray was moved.",
+    )
+    edge_frac: Fraction = Field(
+        0.03,
+        description="What lies on more of the edge than this, as a share of the short side, reaches in from outside: an arm.",
+    )
+    wide_frac: Fraction = Field(
+        0.08,
+        description="Without an outline at the edge, what is wider than this share of it is a shadow and no pale sleeve.",
+    )
+    multi_gap_frac: Fraction = Field(
+        0.04, description="Parts nearer than this share of the short side are one item: a clear bottle shows in parts."
+    )
+    multi_area_frac: Fraction = Field(
+        0.1,
+        description="What is smaller than this share of the largest thing beside it is a part of it, not a second item.",
+    )
+    padding_frac: Fraction = Field(
+        0.05, description="The box grows by this share of its sides: thin parts and shaded edges shall be in the crop."
+    )
     clear_ms: float = Field(300.0, ge=0, description="The tray must look empty this long before the next item counts.")
-    background_s: float = Field(20.0, gt=0, description="Time constant of the empty-tray model, seconds.")
+    left_ms: float = Field(
+        1000.0, ge=0, description="A counted item that rests this long after the lids shut did not fall: not_cleared."
+    )
+    left_unopened_s: float = Field(
+        10.0,
+        ge=1,
+        description="A counted item for which no lid moved (unsure, refused) is told as not_cleared after this long.",
+    )
+    lid_open_s: float = Field(
+        4.0,
+        ge=0,
+        description="Without lid reports: what lies in a counted item's place counts only after this long, unless a hand brought "
+        "it; until then it may be an open lid or the bare shaft.",
+    )
+    hand_s: float = Field(
+        1.5,
+        gt=0,
+        description="What reaches over the edge for longer is told as hand_present: to put an item down takes less.",
+    )
+    edge_s: float = Field(
+        1.5,
+        gt=0,
+        description="What stays over the edge, still, for so long after a hand has drawn back is told as at_edge.",
+    )
+    edge_still_s: float = Field(
+        5.0,
+        gt=0,
+        description="What keeps wholly still over the edge for so long is told as at_edge anyway: no hand does.",
+    )
+    sight_s: float = Field(
+        1.0,
+        ge=0,
+        description="A picture too dark, too bright or covered for so long is told: an exposure may overshoot.",
+    )
+    view_s: float = Field(
+        2.5, gt=0, description="Another view that stays still for so long is told as camera_moved and learnt."
+    )
+    stuck_s: float = Field(
+        60.0,
+        gt=0,
+        description="What lies still over the edge, or a veil on the lens, for so long is tray from then on: the bin shall work. "
+        "It has been told long before.",
+    )
+    lens_s: float = Field(
+        4.0, gt=0, description="A tray that stays blurred for so long is told as lens_dirty: breath is gone sooner."
+    )
+    clarity_frac: Fraction = Field(
+        0.65, description="Share of the tray's own texture that must be left; below it the lens is dirty or fogged."
+    )
+    told_s: float = Field(
+        60.0, gt=0, description="How long camera_moved stays a fault: the new view is learnt, but somebody should look."
+    )
+    gap_s: float = Field(
+        2.0,
+        gt=0,
+        description="After a longer pause between two frames nothing of the past rest counts: the camera was away.",
+    )
+    background_s: float = Field(
+        20.0,
+        gt=0,
+        description="Time constant of the empty-tray model, seconds: slower than any item, faster than the sun.",
+    )
     dark_grey: float = Field(16.0, ge=0, le=255, description="Mean grey below this: too dark to judge.")
     bright_grey: float = Field(245.0, ge=0, le=255, description="Mean grey above this: too bright to judge.")
     flat_std: float = Field(2.0, ge=0, description="Grey spread below this: the lens is covered.")
@@ -206,6 +381,11 @@ class PolicySettings(Section):
         description="cost.TRUE.SORTED: price of sorting TRUE as SORTED. Cells left out keep the built-in value.",
     )
     unsure_category: CategoryOrNone = Field(Category.OTHER, description="Where doubt goes; 'none' keeps all lids shut.")
+    multi_item: Literal["refuse", "unsure_category"] = Field(
+        "refuse",
+        description="Several items at once: refuse keeps all lids shut and asks for one at a time: they may belong apart; "
+        "unsure_category treats them as one item in doubt.",
+    )
     cooldown_ms: float = Field(
         500.0,
         ge=0,

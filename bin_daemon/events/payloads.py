@@ -61,7 +61,9 @@ class LatencyMs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     settle: float | None = Field(None, description="First still frame to settled.")
-    classify: float | None = Field(None, description="Preprocessing and inference.")
+    classify: float | None = Field(
+        None, description="Preprocessing and inference, as far as they took longer than `settle`."
+    )
     decide: float | None = Field(None, description="Result there to decision durable on disk.")
     wire: float | None = Field(None, description="Command sent to the controller's acceptance.")
 
@@ -206,8 +208,13 @@ class Health(OpenPayload):
     """``health`` (retained): figures for a graph."""
 
     latency_ms: dict[str, float] = Field(default_factory=dict)
-    fps: float | None = None
+    fps: float | None = Field(None, description="Frames that the camera sends a second.")
+    looked_fps: float | None = Field(None, description="Of these, looked at; fewer while the tray is empty.")
     frame_age_ms: float | None = None
+    head_start: dict[str, int] = Field(
+        default_factory=dict,
+        description="Items that the model began to judge while they settled: speculated, used, discarded.",
+    )
     rss_mb: float | None = None
     disk_free_mb: float | None = None
     mqtt: MqttHealth = MqttHealth()

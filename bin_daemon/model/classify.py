@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bin_daemon.domain import Classification
 from bin_daemon.errors import BinError, ModelError
 from bin_daemon.model.bundle import read_bundle
-from bin_daemon.model.engine import open_engine
+from bin_daemon.model.engine import Stoppable, open_engine
 from bin_daemon.model.familiarity import scores
 from bin_daemon.model.labels import CATEGORIES, CategorySums, probabilities
 from bin_daemon.model.picture import read_picture
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image as PilImage
 
     from bin_daemon.config.settings import ModelSettings
-    from bin_daemon.domain import Category, Placement
+    from bin_daemon.domain import Box, Category, Frame, Placement
     from bin_daemon.model.bundle import Bundle
     from bin_daemon.model.engine import Engine
 
@@ -33,8 +34,21 @@ GREY = 114
 """Grey level of the warm-up picture; any would do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """What the network said (1 x labels) of one frame, cut to one box."""
+
+    frame: Frame
+    box: Box
+    logits: NDArray[np.float32]
+
+    def is_of(self, frame: Frame, box: Box) -> bool:
+        """The very frame and the very box."""
+        return self.frame is frame and self.box == box
+
+
 class Classifier:
-    """`bin_daemon.pipeline.ClassifierPort` over one bundle and one engine; used by one thread."""
+    """Judges by one bundle and one engine; one thread uses it, but for `stop_run`. The daemon's: `bin_daemon.model.ahead`."""
 
     def __init__(
         self,
@@ -47,6 +61,7 @@ class Classifier:
         self.bundle = bundle
         self._sums = CategorySums(bundle.metadata.labels, overrides)
         self._clock = clock
+        self._studied: Studied | None = None
 
     @property
     def info(self) -> dict[str, str | int]:
@@ -78,19 +93,39 @@ class Classifier:
         be multiplied as if they were independent witnesses.
         """
         began = time.perf_counter()
-        batch: list[NDArray[np.float32]] = []
-        problems: list[str] = []
-        for frame in placement.frames:
-            try:
-                batch.append(prepare_array(frame.bgr(), self.bundle.metadata.preprocessing, placement.box))
-            except BinError as error:  # noqa: PERF203 - one to eight frames, each may fail alone
-                problems.append(f"frame {frame.seq}: {error}")
-        if not batch:
+        studied, self._studied = self._studied, None
+        fresh = [x for x in placement.frames if not (studied and studied.is_of(x, placement.box))]
+        known = [studied.logits] if studied and len(fresh) < len(placement.frames) else []
+        batch, problems = self._prepared(fresh, placement.box)
+        if not batch and not known:
             return self._unsure("; ".join(problems) or "the placement has no frames", began, seen=False)
         try:
-            return self.verdict(self._judge(batch), began)
+            return self.verdict(np.concatenate([*known, self._judge(batch)] if batch else known), began)
         except BinError as error:
             return self._unsure(str(error), began)
+
+    def study(self, candidate: Placement, is_wanted: Callable[[], bool]) -> bool:
+        """Ask the network about the candidate's first frame, and keep the answer for the next `classify`; whether there is one.
+
+        `classify` takes it for that very frame, cut to that very box, and forgets it otherwise. A frame or network that fails
+        leaves nothing: the placement is then judged from scratch, and what is wrong shows in its own verdict.
+        """
+        self._studied = None
+        frame = candidate.frames[0]
+        batch, _ = self._prepared([frame], candidate.box)
+        if not batch or not is_wanted():
+            return False
+        try:
+            logits = self._judge(batch)
+        except BinError:
+            return False
+        self._studied = Studied(frame, candidate.box, logits)
+        return True
+
+    def stop_run(self) -> None:
+        """From any thread: nobody wants what the network is working at. An engine that cannot be stopped runs to its end."""
+        if isinstance(self.engine, Stoppable):
+            self.engine.stop_run()
 
     def classify_picture(self, file: Path, top: int = TOP) -> Classification:
         """Judge a picture file, with the ``top`` most probable labels; ModelError when it is no good picture."""
@@ -100,6 +135,17 @@ class Classifier:
     def judge(self, picture: PilImage.Image) -> NDArray[np.float32]:
         """Logits, 1 x labels, of an RGB picture."""
         return self._judge([prepare_picture(picture, self.bundle.metadata.preprocessing)])
+
+    def _prepared(self, frames: Sequence[Frame], box: Box) -> tuple[list[NDArray[np.float32]], list[str]]:
+        """The network's input for each frame that can be decoded, and what is wrong with the others."""
+        batch: list[NDArray[np.float32]] = []
+        problems: list[str] = []
+        for frame in frames:
+            try:
+                batch.append(prepare_array(frame.bgr(), self.bundle.metadata.preprocessing, box))
+            except BinError as error:  # noqa: PERF203 - one to eight frames, each may fail alone
+                problems.append(f"frame {frame.seq}: {error}")
+        return batch, problems
 
     def _judge(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Logits, frames x labels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
 from bin_daemon.config.settings import EngineKind
 from bin_daemon.errors import ConfigError, ModelError
@@ -34,6 +34,14 @@ class Engine(Protocol):
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 N x 3 x S x S -> float32 N x labels; ModelError when it cannot run."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """An engine whose run can be cut short."""
+
+    def stop_run(self) -> None:
+        """From another thread: the `Engine.logits` that is going on raises ModelError within milliseconds."""
 
 
 def open_engine(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bin_daemon.model.engine import Stoppable
 from bin_daemon.model.notes import warn
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class GuardedEngine:
     def name(self) -> str:
         """Of the engine that runs now."""
         return self._engine.name
+
+    def stop_run(self) -> None:
+        """See `bin_daemon.model.engine.Stoppable`, where the engine that runs now is one."""
+        if isinstance(self._engine, Stoppable):
+            self._engine.stop_run()
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `bin_daemon.model.engine.Engine`."""

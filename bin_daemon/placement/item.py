@@ -1,4 +1,4 @@
-"""What lies on the tray, told from its difference to the empty tray: an item, a shadow, a hand, or too much of everything."""
+"""What lies on the tray, told from its difference to the empty tray: an item or several, a hand, or too much of everything."""
 
 from __future__ import annotations
 
@@ -8,45 +8,38 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from bin_daemon.placement.background import sharp
+from bin_daemon.placement.background import FIELDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bin_daemon.config.settings import PlacementSettings
     from bin_daemon.domain import Box, Image
-    from bin_daemon.placement.background import Grey, Mask
+    from bin_daemon.placement.background import Grey, Mask, Reference
+    from bin_daemon.placement.states import Limits
 
     Labels = NDArray[np.int32]
 
-EDGE_CELLS = 3
-"""A patch with more cells than this on the region's edge comes from outside: an arm, or an item that lies over the edge."""
+RIM_CELLS = 2
+RIM_FREE = 0.04
+"""So many rows and columns along the edge, with outlines in less than this share of them, show that the view is the same."""
 
-WIDE_FRAC = 0.08
-"""A patch without outline on the edge is a shadow only when it is wider than this share of the edge: wider than a pale sleeve."""
+LARGEST_FRAC = 0.7
+"""Share of the region that the largest item covers; an open tray covers more."""
 
-LARGE_FRAC = 0.6
-"""A change of more than this share of the region is not an item: the light factor is a median and needs bare tray."""
+CLEAR_OUTLINE = 2.0
+"""So many times the least outline is as good as a strong difference: no light makes it."""
 
-SHARP_FRAC = 0.4
-"""Share of ``item_grey`` that an outline must stand out; at an edge only half of the contrast does."""
+BLUR_FRAC = 0.55
+"""Smoothing leaves a third of an outline's contrast one cell outside, two thirds on it."""
 
-NEAR_OUTLINE = np.ones((7, 7), np.uint8)
-"""What differs this close to an outline belongs to a thing; what differs elsewhere is soft shadow or a wide thing's middle."""
+LEAST_SIDE = 4
+"""Cells; a smaller box keeps its sides."""
 
-WEAK_FRAC = 0.5
-"""Share of ``item_grey`` that still belongs to a patch, when it hangs together with a stronger difference."""
-
-BOX_FRAC = 0.7
-"""Share of ``item_grey`` that counts for the box: what differs less is mostly the item's soft shadow."""
-
-STRONG_FRAC = 0.33
-"""Share of the smallest item that must differ by all of ``item_grey``: averaging at the outline weakens the rest."""
-
-_CLOSING = np.ones((3, 3), np.uint8)
+_SMALL = np.ones((3, 3), np.uint8)
+_NEAR = np.ones((5, 5), np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """What differs from the empty tray, in cells (grey8 pixels of the region)."""
 
@@ -57,44 +50,157 @@ class Look:
     at_edge: bool = False
     """Something reaches in over the edge."""
     large: bool = False
-    """Nearly everything differs."""
+    """Nearly everything differs, or differs a little everywhere."""
+    items: int = 0
+    """How many things lie apart from each other."""
+    edge_box: Box | None = None
+    """Around what reaches in."""
+    edge_cells: int = 0
+    """How large that is."""
+    reach: Mask | None = None
+    """Where that is."""
 
 
-def look_at(found: Grey, settings: PlacementSettings) -> Look:
-    """Sort the patches of a signed difference picture (H x W float32, grey levels) by what they can be.
+NOTHING = Look()
 
-    A patch is what differs weakly, together, around something that differs strongly: so an item keeps its faint parts, an arm its
-    connection to the edge, and noise alone makes nothing. A patch that comes over the edge with an outline is an arm; one without
-    is a person's soft shadow, of which only what has outlines of its own is kept.
+
+def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
+    """Sort what differs from the tray by what it can be.
+
+    A patch is what differs weakly, together, around something that differs strongly, and has an outline somewhere: so an item
+    keeps its faint parts, an arm its connection to the edge, and neither noise nor soft light makes anything. A patch that comes
+    over the edge with an outline is an arm; one without is a shadow, of which only what has outlines of its own is kept.
     """
-    away = np.abs(found)
-    strong = away > settings.item_grey
-    least_cells = settings.item_area_frac * found.size
-    if int(np.count_nonzero(strong)) < STRONG_FRAC * least_cells:
-        return Look()
-    weak = _above(away, settings.item_grey * WEAK_FRAC)
-    outlined = cv2.dilate(_above(sharp(found), settings.item_grey * SHARP_FRAC), NEAR_OUTLINE)
-    if cv2.countNonZero(cv2.bitwise_and(weak, outlined)) > LARGE_FRAC * found.size:
-        return Look(large=True)
-    number, labels = _patches(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSING))
-    edge, edge_outlined = _edge(labels), _edge(outlined)
-    contact = _cells(edge, number)
-    arms = (_cells(edge[edge_outlined > 0], number) > EDGE_CELLS) | (
-        (contact > EDGE_CELLS) & (contact < WIDE_FRAC * edge.size)
-    )
-    shadows = ~arms & (contact > EDGE_CELLS)
-    arms[0] = shadows[0] = False  # the tray itself
-    at_edge = bool((arms & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)).any())
+    if cv2.countNonZero(_above(tray.changes(grey), limits.outline_grey)) < limits.strong_cells:
+        return NOTHING
+    left = tray.outlines(grey)
+    outlines = _above(left, limits.outline_grey)
+    if cv2.countNonZero(outlines) < limits.strong_cells:
+        return NOTHING
+    things = _filled(cv2.dilate(outlines, _SMALL))
+    covered = cv2.countNonZero(things)
+    if covered > limits.settings.large_frac * limits.cells or _is_everywhere(outlines, limits):  # noqa: SIM102 - why, apart
+        if covered > LARGEST_FRAC * limits.cells or not _is_rim_free(outlines):
+            return Look(large=True)
+    away = np.abs(tray.in_same_light(grey, cv2.dilate(things, _NEAR)))
+    weak = cv2.morphologyEx(_above(away, limits.weak_grey), cv2.MORPH_CLOSE, _SMALL)
+    number, labels = _patches(weak)
+    strong = (away > limits.strong_grey) | (left > CLEAR_OUTLINE * limits.outline_grey)
+    outlined = cv2.dilate(outlines, _NEAR)
+    arms, shadows = _from_outside(labels, number, outlined, limits)
+    is_strong = _cells(labels[strong], number) >= limits.strong_cells
+    reaching = arms & is_strong
+    reach = _Reach.of(labels, reaching)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
-    large_enough = _cells(labels, number) >= least_cells
-    is_item = large_enough & (_cells(labels[strong], number) >= STRONG_FRAC * least_cells)
-    is_item &= _cells(labels[outlined > 0], number) > 0
+    cells = _cells(labels, number)
+    is_item = cells >= limits.item_cells
+    is_item &= _cells(labels[strong], number) >= limits.strong_cells
+    is_item &= _cells(labels[outlines > 0], number) >= np.maximum(
+        limits.strong_cells, limits.settings.outline_frac * 2 * np.sqrt(np.pi * cells)
+    )
     is_item[0] = False
     if not is_item.any():
-        return Look(at_edge=at_edge)
-    mask = np.asarray(is_item[labels], np.bool_)
-    return Look(_box(mask & (away > settings.item_grey * BOX_FRAC)), mask, at_edge)
+        return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
+    mask = _with_parts(is_item[labels], labels, number, outlines, limits)
+    contrast = min(
+        limits.settings.box_frac * float(np.percentile(away[mask], 90)), limits.settings.box_factor * limits.strong_grey
+    )
+    core = mask & (away > max(limits.weak_grey, contrast))
+    return Look(
+        _tight(_box(core), away, mask),
+        mask,
+        reach.cells > 0,
+        False,
+        _count(core, limits),
+        reach.box,
+        reach.cells,
+        reach.mask,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What comes in over the edge."""
+
+    box: Box | None
+    cells: int
+    mask: Mask | None = None
+
+    @classmethod
+    def of(cls, labels: Labels, reaching: Mask) -> _Reach:
+        if not reaching.any():
+            return cls(None, 0)
+        mask = np.asarray(reaching[labels], np.bool_)
+        return cls(_box(mask), int(mask.sum()), mask)
+
+
+def _with_parts(mask: Mask, labels: Labels, number: int, outlines: Image, limits: Limits) -> Mask:
+    """Add what is too small for an item but has an outline and lies close to one: a needle's tip, a bottle's neck."""
+    side = 3 * limits.gap_cells + 1
+    near = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    parts = (_cells(labels[near > 0], number) > 0) & (_cells(labels[outlines > 0], number) > 0)
+    parts[0] = False
+    return np.asarray(mask | parts[labels], np.bool_)
+
+
+def _from_outside(labels: Labels, number: int, outlined: cv2.typing.MatLike, limits: Limits) -> tuple[Mask, Mask]:
+    """For each label: whether it is an arm, and whether it is a shadow from outside."""
+    edge, edge_outlined = _edge(labels), _edge(outlined)
+    contact = _cells(edge, number)
+    touches = contact > limits.edge_cells
+    arms = (_cells(edge[edge_outlined > 0], number) > limits.edge_cells) | (
+        touches & (contact < limits.settings.wide_frac * edge.size)
+    )
+    shadows = touches & ~arms
+    arms[0] = shadows[0] = False  # the tray itself
+    return arms, shadows
+
+
+def _is_everywhere(outlines: Image, limits: Limits) -> bool:
+    rows, columns = FIELDS
+    share = cv2.resize(outlines.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return bool(np.mean(share > limits.settings.field_frac) > limits.settings.spread_frac)
+
+
+def _is_rim_free(outlines: Image) -> bool:
+    """Nothing is new along the edge: what is large lies within."""
+    inner = outlines[RIM_CELLS:-RIM_CELLS, RIM_CELLS:-RIM_CELLS]
+    return cv2.countNonZero(outlines) - cv2.countNonZero(inner) < RIM_FREE * (outlines.size - inner.size)
+
+
+def _count(core: Mask, limits: Limits) -> int:
+    """Things that lie apart; small parts beside a large one belong to it."""
+    gap = limits.gap_cells
+    joined = cv2.dilate(core.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap + 1, gap + 1)))
+    number, labels = _patches(joined)
+    cells = _cells(labels[core], number)[1:]
+    if not cells.size:
+        return 1
+    least = max(limits.item_cells, limits.settings.multi_area_frac * float(cells.max()))
+    return max(1, int(np.count_nonzero(cells >= least)))
+
+
+def _tight(box: Box, away: Grey, mask: Mask) -> Box:
+    """``box`` without sides that are but the blur of what lies within: the picture was smoothed over three cells."""
+    x, y, width, height = box
+    inner = np.where(mask, away, 0)[y : y + height, x : x + width]
+    left, right = _blurred_sides(inner.max(axis=0))
+    top, bottom = _blurred_sides(inner.max(axis=1))
+    return x + left, y + top, width - left - right, height - top - bottom
+
+
+def _blurred_sides(steps: NDArray[np.float32]) -> tuple[int, int]:
+    """How many cells to leave out at the beginning and at the end."""
+    if len(steps) < LEAST_SIDE:
+        return 0, 0
+    return int(steps[0] < BLUR_FRAC * steps[1]), int(steps[-1] < BLUR_FRAC * steps[-2])
+
+
+def _filled(cells: cv2.typing.MatLike) -> Image:
+    """An outline with what it encloses."""
+    contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros(cells.shape, np.uint8), contours, -1, 1, cv2.FILLED), np.uint8)
 
 
 def _above(grey: Grey, limit: float) -> Image:
@@ -121,19 +227,3 @@ def _box(mask: Mask) -> Box:
     """Bounding box (x, y, width, height) of the true cells."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return int(x), int(y), int(width), int(height)
-
-
-def is_ghost(mask: Mask, grey: Grey, tray: Grey, least_grey: float) -> bool:
-    """Whether ``mask`` shows bare tray where the model holds an item that was learnt as tray and has been taken away.
-
-    Bare tray looks like its surroundings; then it is the model that stands out there. ``least_grey`` keeps noise from deciding.
-    """
-    cells = mask.astype(np.uint8)
-    around = cv2.dilate(cells, np.ones((7, 7), np.uint8)).astype(np.bool_) & ~cv2.dilate(cells, _CLOSING).astype(
-        np.bool_
-    )
-    if not around.any():
-        return False
-    now = abs(float(grey[mask].mean() - grey[around].mean()))
-    model = abs(float(tray[mask].mean() - tray[around].mean()))
-    return model > least_grey and model > 2 * now

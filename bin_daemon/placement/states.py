@@ -1,4 +1,4 @@
-"""The state table of the tray: what may follow what.
+"""The state table of the tray: what may follow what; and the limits in cells and grey levels that decide what a frame shows.
 
 One item must give one placement, whatever hands, light and lids do in between. So there are two halves. In the first (EMPTY,
 MOVING, SETTLING) nothing is owed: what comes to rest will be placed. A placement leads into the second half (WAIT_CLEAR,
@@ -11,7 +11,12 @@ off and on cannot count an item twice. An event that the table does not know is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bin_daemon.config.settings import PlacementSettings
 
 
 class State(str, Enum):
@@ -53,6 +58,12 @@ class Seen(str, Enum):
     """An item that has not been counted has rested ``settle_ms``, lids shut: place it."""
     LEFT = "left"
     """The counted item lies there as before, though it had its chance to fall."""
+    ADDED = "added"
+    """The counted item lies there as before, and another with it, beside or on top: place them as several."""
+    REPLACED = "replaced"
+    """The counted item has gone and another lies there, though the tray was never seen clear: place it."""
+    STAINED = "stained"
+    """The counted item has gone and left a mark."""
     GHOST = "ghost"
     """What differs is the tray laid bare: an item that was learnt as tray was taken away."""
     LEARNT = "learnt"
@@ -96,6 +107,9 @@ TABLE: dict[State, dict[Seen, State]] = {
         _E.CLEARED: _S.EMPTY,
         _E.ITEM: _S.WAIT_CLEAR,
         _E.SETTLED: _S.WAIT_CLEAR,
+        _E.ADDED: _S.WAIT_CLEAR,
+        _E.REPLACED: _S.WAIT_CLEAR,
+        _E.STAINED: _S.EMPTY,
         _E.LEFT: _S.NOT_CLEARED,
         _E.VIEW_CHANGED: _S.LEARNING,
     },
@@ -113,6 +127,9 @@ TABLE: dict[State, dict[Seen, State]] = {
         _E.CLEARED: _S.EMPTY,
         _E.ITEM: _S.DISTURBED,
         _E.SETTLED: _S.WAIT_CLEAR,
+        _E.ADDED: _S.WAIT_CLEAR,
+        _E.REPLACED: _S.WAIT_CLEAR,
+        _E.STAINED: _S.EMPTY,
         _E.LEFT: _S.NOT_CLEARED,
         _E.VIEW_CHANGED: _S.LEARNING,
     },
@@ -128,3 +145,68 @@ def process(state: State, seen: Seen) -> State:
         return TABLE[state][seen]
     except KeyError:
         raise ValueError(f"placement: {seen.value!r} cannot happen in state {state.value!r}") from None
+
+
+PLACES = frozenset({Seen.SETTLED, Seen.ADDED, Seen.REPLACED})
+"""What makes a placement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings' shares as cells of a region of ``rows`` x ``columns``, and grey levels beyond the camera's noise."""
+
+    settings: PlacementSettings
+    rows: int
+    columns: int
+    noise_grey: float = 0.0
+    """Spread of what is left over where nothing happens."""
+
+    @property
+    def cells(self) -> int:
+        """Of the whole region."""
+        return self.rows * self.columns
+
+    @property
+    def motion_grey(self) -> float:
+        """Both pictures have noise."""
+        return max(self.settings.motion_grey, 1.4 * self.settings.noise_factor * self.noise_grey)
+
+    @property
+    def outline_grey(self) -> float:
+        """See `PlacementSettings.outline_grey`; the model of the tray is a mean and has no noise."""
+        return max(self.settings.outline_grey, self.settings.noise_factor * self.noise_grey)
+
+    @property
+    def weak_grey(self) -> float:
+        """See `PlacementSettings.weak_grey`."""
+        return max(self.settings.weak_grey, self.settings.noise_factor * self.noise_grey)
+
+    @property
+    def strong_grey(self) -> float:
+        """See `PlacementSettings.item_grey`."""
+        return max(self.settings.item_grey, self.weak_grey)
+
+    @property
+    def item_cells(self) -> float:
+        """The smallest item; a single cell is never one."""
+        return max(3.0, self.settings.item_area_frac * self.cells)
+
+    @property
+    def strong_cells(self) -> float:
+        """See `PlacementSettings.strong_frac`."""
+        return self.settings.strong_frac * self.item_cells
+
+    @property
+    def motion_cells(self) -> float:
+        """More cells than this must change."""
+        return max(2.0, self.settings.motion_area_frac * self.cells)
+
+    @property
+    def edge_cells(self) -> float:
+        """More cells than this on the edge come from outside."""
+        return max(2.0, self.settings.edge_frac * min(self.rows, self.columns))
+
+    @property
+    def gap_cells(self) -> int:
+        """Parts up to this far apart are one item."""
+        return max(2, round(self.settings.multi_gap_frac * min(self.rows, self.columns)))

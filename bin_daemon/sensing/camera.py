@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from bin_daemon.domain import Frame, Image
 from bin_daemon.errors import BinError, ConfigError, DeviceError
 from bin_daemon.sensing.frozen import FrozenCheck
+from bin_daemon.sensing.gate import AskPace, Gate, alert
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -28,12 +29,14 @@ class Camera(Protocol):
         """Take the device; leaving the context gives it back. Raises DeviceError when it is not there."""
 
 
-def open_camera(settings: CameraSettings) -> Camera:
+def open_camera(settings: CameraSettings, pace: AskPace = alert) -> Camera:
     """The camera that ``settings.source`` names; nothing is opened yet.
 
     Args:
         settings: ``source`` is ``v4l2:DEVICE``, ``file:CLIP``, ``dir:FOLDER`` or ``package.module:Class``, a class that is
             constructed with these settings. ``sim:`` is built where simulator and controller meet.
+        pace: asked by the camera's thread at each frame; while it says idle, only ``settings.idle_fps`` frames a second are
+            decoded and handed on, and those that look like news.
 
     Raises:
         ConfigError: unknown scheme, missing clip or folder, or a dotted path that cannot be imported.
@@ -46,13 +49,13 @@ def open_camera(settings: CameraSettings) -> Camera:
     if not colon or not rest:
         raise _unknown(settings.source)
     if scheme == "v4l2":
-        return V4l2Camera(settings, rest)
+        return V4l2Camera(settings, rest, pace)
     if scheme == "file":
-        return ClipCamera(settings, rest)
+        return ClipCamera(settings, rest, pace)
     if scheme == "dir":
-        return FolderCamera(settings, rest)
+        return FolderCamera(settings, rest, pace)
     if "." in scheme:
-        return _dotted(scheme, rest, settings)
+        return _dotted(scheme, rest, settings, pace)
     raise _unknown(settings.source)
 
 
@@ -63,7 +66,7 @@ def _unknown(source: str) -> ConfigError:
     )
 
 
-def _dotted(module: str, name: str, settings: CameraSettings) -> Camera:
+def _dotted(module: str, name: str, settings: CameraSettings, pace: AskPace) -> Camera:
     try:
         factory = getattr(importlib.import_module(module), name)
     except Exception as error:  # the module is somebody else's, and may fail in any way
@@ -85,15 +88,16 @@ def _dotted(module: str, name: str, settings: CameraSettings) -> Camera:
             f"camera.source: {module}:{name} has no open()",
             hint="its class needs open() -> context manager of a function that returns the next Frame",
         )
-    return _Checked(cast("Camera", made), FrozenCheck(settings.frozen_frames, f"{module}:{name}"))
+    return _Checked(cast("Camera", made), FrozenCheck(settings.frozen_frames, f"{module}:{name}"), Gate(settings, pace))
 
 
 class _Checked:
-    """A camera of somebody else's making: whether it freezes is watched here."""
+    """A camera of somebody else's making: here it is watched for freezing, and what an idle line does not need is dropped."""
 
-    def __init__(self, camera: Camera, frozen: FrozenCheck) -> None:
+    def __init__(self, camera: Camera, frozen: FrozenCheck, gate: Gate) -> None:
         self._camera = camera
         self._frozen = frozen
+        self._gate = gate
 
     @contextmanager
     def open(self) -> Iterator[ReadFrame]:
@@ -101,11 +105,17 @@ class _Checked:
         with self._camera.open() as read:
 
             def read_checked() -> Frame:
-                frame = read()
-                self._frozen.see(frame.grey8, frame.grey8)
+                frame = self._wanted(read)
                 return replace(frame, decode=lambda: _decoded(frame))
 
             yield read_checked
+
+    def _wanted(self, read: ReadFrame) -> Frame:
+        while True:
+            frame = read()
+            self._frozen.see(frame.grey8, frame.grey8)
+            if self._gate.opens(frame.t_s):
+                return frame
 
 
 def _decoded(frame: Frame) -> Image:

@@ -13,6 +13,7 @@ import numpy as np
 from bin_daemon.domain import Frame, Image
 from bin_daemon.errors import ConfigError, DeviceError, EndOfFrames
 from bin_daemon.sensing.decode import to_grey8
+from bin_daemon.sensing.gate import AskPace, Gate, alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,10 @@ Wait = Callable[[float], None]
 
 
 class Pacer:
-    """Hands out capture times one frame period apart and, when asked to, waits for them."""
+    """Hands out capture times one frame period apart and, when asked to, waits for them. ``gate`` is of the line's pace."""
 
-    def __init__(self, fps: float, *, paced: bool, clock: Clock, wait: Wait) -> None:
+    def __init__(self, fps: float, gate: Gate, *, paced: bool, clock: Clock, wait: Wait) -> None:
+        self._gate = gate
         self._period_s = 1.0 / fps
         self._paced = paced
         self._clock = clock
@@ -47,15 +49,26 @@ class Pacer:
         self._next_s += self._period_s
         return t_s
 
+    def wants(self, t_s: float) -> bool:
+        """Whether the frame of that time is to be shown: always when it is not paced, for then no time is lost by it."""
+        return not self._paced or self._gate.opens(t_s)
+
 
 class ClipCamera:
     """Frames of a video file. ``seq`` goes on over a loop and a reopening."""
 
     def __init__(
-        self, settings: CameraSettings, path: str, *, clock: Clock = time.monotonic, wait: Wait = time.sleep
+        self,
+        settings: CameraSettings,
+        path: str,
+        pace: AskPace = alert,
+        *,
+        clock: Clock = time.monotonic,
+        wait: Wait = time.sleep,
     ) -> None:
         self._path = Path(path).expanduser()
         self._settings = settings
+        self._gate = Gate(settings, pace)
         self._clock = clock
         self._wait = wait
         self._seq = 0
@@ -77,27 +90,36 @@ class ClipCamera:
             # A clip without a frame rate reports 0 or nonsense: fall back on the wanted one.
             pacer = Pacer(
                 fps if 0 < fps <= 1000 else self._settings.fps,  # noqa: PLR2004 - fps of slow-motion cameras end there
+                self._gate,
                 paced=self._settings.paced,
                 clock=self._clock,
                 wait=self._wait,
             )
-            yield lambda: self._frame(self._next(capture), pacer.due())
+            yield lambda: self._read(capture, pacer)
         finally:
             capture.release()
 
-    def _next(self, capture: cv2.VideoCapture) -> Image:
+    def _read(self, capture: cv2.VideoCapture, pacer: Pacer) -> Frame:
+        while True:
+            self._grab(capture)
+            seq = self._count()
+            t_s = pacer.due()
+            if pacer.wants(t_s):
+                ok, picture = capture.retrieve()
+                if not ok:
+                    raise DeviceError(f"a frame of the clip {self._path} cannot be read", hint="record it again")
+                return picture_frame(seq, t_s, np.asarray(picture, np.uint8))
+
+    def _grab(self, capture: cv2.VideoCapture) -> None:
         import cv2
 
-        ok, picture = capture.read()
-        if not ok and self._settings.loop:
+        if capture.grab():
+            return
+        if self._settings.loop:
             capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-            ok, picture = capture.read()
-        if not ok:
-            raise EndOfFrames(f"end of the clip {self._path}", hint="set camera.loop = true to start again")
-        return np.asarray(picture, np.uint8)
-
-    def _frame(self, bgr: Image, t_s: float) -> Frame:
-        return picture_frame(self._count(), t_s, bgr)
+            if capture.grab():
+                return
+        raise EndOfFrames(f"end of the clip {self._path}", hint="set camera.loop = true to start again")
 
     def _count(self) -> int:
         self._seq += 1

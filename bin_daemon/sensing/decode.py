@@ -38,19 +38,6 @@ def to_grey8(bgr: Image, size: tuple[int, int] | None = None) -> Image:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def yuyv_grey8(packed: Image) -> Image:
-    """Mean luma of four pixels of each 8 x 8 block: H x W x 2 YUYV to ceil(H/8) x ceil(W/8). Four halve the sensor's noise."""
-    height, width = packed.shape[:2]
-    return to_grey8(np.ascontiguousarray(packed[::4, ::4, 0]), size=(-(-width // BLOCK), -(-height // BLOCK)))
-
-
-def yuyv_bgr(packed: Image) -> Image:
-    """H x W x 2 YUYV to H x W x 3 BGR."""
-    import cv2
-
-    return np.asarray(cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_YUYV), np.uint8)
-
-
 class JpegDecoder:
     """Strict JPEG decoding with counts; one per camera, so that `doctor` can tell a bad cable from a bad camera."""
 

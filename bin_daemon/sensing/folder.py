@@ -15,6 +15,7 @@ import numpy as np
 from bin_daemon.errors import ConfigError, DeviceError, EndOfFrames
 from bin_daemon.sensing.clip import Clock, Pacer, Wait, picture_frame
 from bin_daemon.sensing.decode import JpegDecoder
+from bin_daemon.sensing.gate import AskPace, Gate, alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +33,17 @@ class FolderCamera:
     """Pictures of one folder (not below it). A picture that cannot be read is skipped, warned of and counted in ``skipped``."""
 
     def __init__(
-        self, settings: CameraSettings, path: str, *, clock: Clock = time.monotonic, wait: Wait = time.sleep
+        self,
+        settings: CameraSettings,
+        path: str,
+        pace: AskPace = alert,
+        *,
+        clock: Clock = time.monotonic,
+        wait: Wait = time.sleep,
     ) -> None:
         self._path = Path(path).expanduser()
         self._settings = settings
+        self._gate = Gate(settings, pace)
         self._clock = clock
         self._wait = wait
         self._seq = count()
@@ -48,7 +56,7 @@ class FolderCamera:
     def open(self) -> Iterator[ReadFrame]:
         """Start at the first picture. Raises DeviceError when the folder holds none."""
         pictures = self._pictures()
-        pacer = Pacer(self._settings.fps, paced=self._settings.paced, clock=self._clock, wait=self._wait)
+        pacer = Pacer(self._settings.fps, self._gate, paced=self._settings.paced, clock=self._clock, wait=self._wait)
         frames = self._frames(pictures, pacer)
 
         def read() -> Frame:
@@ -73,9 +81,12 @@ class FolderCamera:
             shown = 0
             for path in pictures:
                 bgr = self._read(path)
-                if bgr is not None:
-                    shown += 1
-                    yield picture_frame(next(self._seq), pacer.due(), bgr)
+                if bgr is None:
+                    continue
+                shown += 1
+                seq, t_s = next(self._seq), pacer.due()
+                if pacer.wants(t_s):
+                    yield picture_frame(seq, t_s, bgr)
             if not shown:
                 raise DeviceError(f"no picture of {self._path} can be read", hint="see the warnings; replace the files")
             if not self._settings.loop:

@@ -20,8 +20,11 @@ import numpy as np
 
 from bin_daemon.domain import Frame, Image
 from bin_daemon.errors import DeviceError
-from bin_daemon.sensing.decode import JpegDecoder, yuyv_bgr, yuyv_grey8
+from bin_daemon.sensing.decode import JpegDecoder
 from bin_daemon.sensing.frozen import FrozenCheck
+from bin_daemon.sensing.gate import AskPace, Gate, alert
+from bin_daemon.sensing.hints import Glance, Sizes
+from bin_daemon.sensing.raw import RAW_FORMATS, RawFormat, luma_grey8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +53,11 @@ class Capture(Protocol):
     def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
         """Read a property."""
 
-    def read(self) -> tuple[bool, Image]:
-        """Next buffer."""
+    def grab(self) -> bool:
+        """Wait for the next buffer."""
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """Copy the buffer, into ``image`` where that is of its shape."""
 
     def release(self) -> None:
         """Close the device."""
@@ -72,6 +78,7 @@ class V4l2Camera:
         self,
         settings: CameraSettings,
         device: str,
+        pace: AskPace = alert,
         *,
         capture: OpenCapture | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -81,11 +88,12 @@ class V4l2Camera:
         self._open_capture = capture or _open_cv2
         self._clock = clock
         self._seq = count()
+        self._pace = pace
         self.decoder = JpegDecoder(device)
         self._frozen = FrozenCheck(
             settings.frozen_frames, device
         )  # remembers over reopenings: the same picture again is no cure
-        self.stale = 0
+        self.stale = self._drops = 0
         if device.startswith("/dev/video"):
             _log.warning("camera %s: this number may change at the next boot; use the name in /dev/v4l/by-id", device)
 
@@ -101,13 +109,14 @@ class V4l2Camera:
                     f"camera {self.device} cannot be opened",
                     hint="is it plugged in (ls -l /dev/v4l/by-id), not used by another program, and is the user in group video?",
                 )
-            jpeg = self._configure(capture)
-            yield lambda: self._read(capture, jpeg=jpeg)
+            raw_format = self._configure(capture)
+            gate = Gate(self._settings, self._pace, Glance() if raw_format else Sizes())
+            yield lambda: self._read(capture, gate, raw_format)
         finally:
             capture.release()
 
-    def _configure(self, capture: Capture) -> bool:
-        """Set format, size and rate; True when the frames will be JPEG."""
+    def _configure(self, capture: Capture) -> RawFormat | None:
+        """Set format, size and rate; the format that the camera has taken, None for JPEG."""
         import cv2
 
         wanted = self._settings
@@ -124,38 +133,70 @@ class V4l2Camera:
         got = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC))
         if got != wanted.pixel_format:
             _log.warning("camera %s gives pixel format %s instead of %s", self.device, got, wanted.pixel_format)
-        if got not in {"MJPG", "JPEG", "YUYV"}:
+        if got in {"MJPG", "JPEG"}:
+            return None
+        if got not in RAW_FORMATS:
             raise DeviceError(
                 f"camera {self.device} gives pixel format {got!r}, which cannot be read",
-                hint="list its formats with v4l2-ctl --list-formats-ext and set camera.pixel_format to MJPG or YUYV",
+                hint="list its formats with v4l2-ctl --list-formats-ext and set camera.pixel_format to one of "
+                + ", ".join(("MJPG", *RAW_FORMATS)),
             )
-        return got != "YUYV"
+        return RAW_FORMATS[got]
 
-    def _read(self, capture: Capture, *, jpeg: bool) -> Frame:
-        """The next fresh, sound and new frame."""
-        why = ""
-        for _ in range(MAX_DROPS):
+    def _read(self, capture: Capture, gate: Gate, raw_format: RawFormat | None) -> Frame:
+        """The next fresh, sound and new frame that is wanted."""
+        self._drops = 0
+        spare: Image | None = None
+        while True:
+            t_s = self._fresh(capture)
+            ok, raw = capture.retrieve(spare)
+            try:
+                frame = self._wanted(gate, raw_format, t_s, raw) if ok else self._nothing()
+            except DeviceError as error:
+                _log.debug("frame dropped: %s", error)
+                gate.missed()
+                self._drop(str(error))
+                spare = None
+                continue
+            if frame is not None:
+                self._frozen.see(raw, frame.grey8)
+                return frame
+            # What nobody looks at leaves its memory to the next one; JPEGs differ in size.
+            spare = raw if raw_format else None
+            self._drops = 0  # what is unusable is followed by one that is looked at: so here no row of them goes on
+            next(self._seq)
+
+    def _wanted(self, gate: Gate, raw_format: RawFormat | None, t_s: float, raw: Image) -> Frame | None:
+        """The frame; None where the line does not need it. Raises DeviceError for a damaged one that it needs."""
+        luma = raw_format.luma(raw) if raw_format else None
+        # Where two frames were alike, whether the camera is frozen must be known soon.
+        if not (gate.opens(t_s, raw if luma is None else luma) or self._frozen.repeats):
+            return None
+        if raw_format is None or luma is None:
+            return self._jpeg_frame(t_s, raw)
+        height, width = luma.shape
+        return Frame(next(self._seq), t_s, width, height, luma_grey8(luma), lambda: raw_format.bgr(raw))
+
+    def _fresh(self, capture: Capture) -> float:
+        """Wait for a buffer that is fresh; its capture time. The others are not even copied."""
+        while True:
             started_s = self._clock()
-            ok, raw = capture.read()
-            if not ok:
+            if not capture.grab():
                 raise self._silent(self._clock() - started_s)
             t_s, age_ms = self._captured(capture)
-            if age_ms > self._settings.max_age_ms:
-                self.stale += 1
-                why = f"the last frame was {age_ms:.0f} ms old"
-                continue
-            try:
-                frame = self._jpeg_frame(t_s, raw) if jpeg else self._yuyv_frame(t_s, raw)
-            except DeviceError as error:
-                why = str(error)
-                _log.debug("frame dropped: %s", error)
-                continue
-            self._frozen.see(raw, frame.grey8)
-            return frame
-        raise DeviceError(
-            f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",
-            hint="check the USB cable, hub and power supply; a slower camera.fps or smaller size needs less of the bus",
-        )
+            if age_ms <= self._settings.max_age_ms:
+                return t_s
+            self.stale += 1
+            self._drop(f"the last frame was {age_ms:.0f} ms old")
+
+    def _drop(self, why: str) -> None:
+        """Count an unusable frame; the last one that is borne raises."""
+        self._drops += 1
+        if self._drops >= MAX_DROPS:
+            raise DeviceError(
+                f"camera {self.device}: {MAX_DROPS} unusable frames in a row; {why}",
+                hint="check the USB cable, hub and power supply; a slower camera.fps or smaller size needs less of the bus",
+            )
 
     def _silent(self, waited_s: float) -> DeviceError:
         if waited_s >= self._settings.read_timeout_s * 0.9:
@@ -169,6 +210,9 @@ class V4l2Camera:
                 "plug the camera in; it is opened by itself",
             )
         return DeviceError(f"camera {self.device} {seen}", hint=mend)
+
+    def _nothing(self) -> Frame:
+        raise DeviceError(f"camera {self.device}: the driver gave no picture", hint="one is normal; many: replug it")
 
     def _captured(self, capture: Capture) -> tuple[float, float]:
         """Capture time in seconds of the monotonic clock, and age in milliseconds."""
@@ -186,14 +230,6 @@ class V4l2Camera:
         width, height = self.decoder.size(data)
         grey8 = self.decoder.grey8(data)
         return Frame(next(self._seq), t_s, width, height, grey8, lambda: self.decoder.bgr(data))
-
-    def _yuyv_frame(self, t_s: float, raw: Image) -> Frame:
-        if raw.ndim != 3 or raw.shape[2] != 2:  # noqa: PLR2004 - H x W x 2
-            raise DeviceError(
-                f"camera {self.device}: YUYV frame of shape {raw.shape}", hint="set camera.pixel_format to MJPG"
-            )
-        height, width = raw.shape[:2]
-        return Frame(next(self._seq), t_s, width, height, yuyv_grey8(raw), lambda: yuyv_bgr(raw))
 
 
 def _open_cv2(device: str) -> Capture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -35,7 +36,8 @@ class SimCamera:
     """A camera that sees the simulated bin named in ``settings.source``.
 
     ``clock`` must be the clock of the world's controller (monotonic seconds), ``sleep`` waits that many seconds; tests pass
-    both and run at full speed. The scene begins at the first `open` and goes on where it was when the camera is opened again.
+    both and run at full speed. While ``is_idle`` only ``settings.idle_fps`` frames a second are drawn. The scene begins at the
+    first `open` and goes on where it was when the camera is opened again.
 
     Raises `ConfigError` at once for a source that cannot be read and for photographs that are not there.
     """
@@ -47,11 +49,15 @@ class SimCamera:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         habits: Habits | None = None,
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         self.source: SimSource = parse_source(settings.source)
         self.photos: PhotoSet = load_photos(self.source.photos, Path(self.source.cache) if self.source.cache else None)
         self._size_hw = (self.source.height or settings.height, self.source.width or settings.width)
         self._period_s = 1.0 / settings.fps
+        # Every second, third, ... frame, as many as idle_fps has room for; half a frame early, for sleeping is not exact.
+        self._idle_s = (max(1, math.ceil(settings.fps / settings.idle_fps - 0.1)) - 0.5) * self._period_s
+        self._is_idle = is_idle
         self._clock, self._sleep = clock, sleep
         self._habits = habits or Habits(patience_s=self.source.patience_s)
         self._scene: Scene | None = None
@@ -85,9 +91,9 @@ class SimCamera:
         scene = self.scene
         motions: deque[LidMotion] = deque(maxlen=MOTIONS_KEPT)
         forget = self.world.listen(motions.append)
-        due_s = self._clock()
+        due_s = drawn_s = self._clock()
 
-        def read() -> Frame:
+        def wait() -> float:
             nonlocal due_s
             now = self._clock()
             if due_s > now:
@@ -95,6 +101,15 @@ class SimCamera:
                 now = self._clock()
             # Late by more than a frame: skip, as a camera does, in place of hurrying after.
             due_s = (due_s if now - due_s < self._period_s else now) + self._period_s
+            return now
+
+        def read() -> Frame:
+            nonlocal drawn_s
+            now = wait()
+            while self._is_idle() and now - drawn_s < self._idle_s:  # an idle line needs few of the pictures
+                self._seq += 1
+                now = wait()
+            drawn_s = now
             while motions:
                 scene.lid_moved(motions.popleft())
             return self._frame(scene.render(now), now)

@@ -65,11 +65,14 @@ class Arm:
     """One arm ready to be laid: sharp, and blurred along its reach for when it moves fast."""
 
     def __init__(self, rgba: Image, scale: float, reach_deg: float) -> None:
-        """``reach_deg`` is the direction in which the fingers point: 0 up, positive to the left (counter-clockwise)."""
+        """``rgba`` is `arm_of` somebody, the sleeve as long as wanted.
+
+        ``reach_deg`` is the direction in which the fingers point: 0 up, positive to the left (counter-clockwise).
+        """
         self.reach_xy = (-math.sin(math.radians(reach_deg)), -math.cos(math.radians(reach_deg)))
         mirrored = rgba[GRIP_XY[1], GRIP_XY[0], 3] < rgba[GRIP_XY[1], ARM_PX[1] - 1 - GRIP_XY[0], 3]
         grip_x = ARM_PX[1] - 1 - GRIP_XY[0] if mirrored else GRIP_XY[0]
-        offset = np.array((ARM_PX[1] / 2 - grip_x, ARM_PX[0] / 2 - GRIP_XY[1])) * scale
+        offset = np.array((ARM_PX[1] / 2 - grip_x, rgba.shape[0] / 2 - GRIP_XY[1])) * scale
         cos, sin = math.cos(math.radians(reach_deg)), math.sin(math.radians(reach_deg))
         self._from_grip_xy = (offset[0] * cos + offset[1] * sin, -offset[0] * sin + offset[1] * cos)
         self._still = sprite(
@@ -82,10 +85,17 @@ class Arm:
         """The blurred arm, made when first wanted."""
         return smear(self._still, self.reach_xy, self._blur_px)
 
+    @cached_property
+    def _grey(self) -> dict[bool, Sprite]:
+        return {True: self.moving.grey(), False: self._still.grey()}
+
     def lay(self, ground: Image, grip_xy: tuple[float, float], *, fast: bool) -> None:
-        """Lay the arm so that its fingers grip at ``grip_xy`` of ``ground`` (changed in place)."""
+        """Lay the arm so that its fingers grip at ``grip_xy`` of ``ground`` (changed in place; BGR, or grey)."""
         centre = (grip_xy[0] + self._from_grip_xy[0], grip_xy[1] + self._from_grip_xy[1])
-        (self.moving if fast else self._still).lay(ground, centre)
+        if ground.ndim == 2:  # noqa: PLR2004 - a picture without channels
+            self._grey[fast].lay_exactly(ground, centre)
+        else:
+            (self.moving if fast else self._still).lay(ground, centre)
 
 
 def _paint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,25 @@ class Sprite:
         kept = cv2.multiply(part, self.keep[top:bottom, left:right], scale=1 / 255)
         part[:] = cv2.add(kept, self.colour[top:bottom, left:right])
 
+    def grey(self) -> Sprite:
+        """The same for a grey ground, both pictures H x W: luma is linear, so this is the coloured one's luma."""
+        flat = np.asarray(cv2.cvtColor(self.colour, cv2.COLOR_BGR2GRAY), np.uint8)
+        return Sprite(flat, np.ascontiguousarray(self.keep[..., 0]), self.solid_xywh)
+
+    def lay_exactly(self, ground: Image, centre_xy: tuple[float, float]) -> None:
+        """As `lay`, to a fraction of a pixel: on a small ground half a pixel is much."""
+        height, width = self.colour.shape[:2]
+        x, y = centre_xy[0] - width / 2, centre_xy[1] - height / 2
+        dx, dy = x - round(x), y - round(y)
+        if abs(dx) + abs(dy) < 0.1:  # noqa: PLR2004 - cannot be seen
+            self.lay(ground, centre_xy)
+            return
+        move = np.array(((1, 0, dx), (0, 1, dy)), np.float32)
+        shift = functools.partial(cv2.warpAffine, M=move, dsize=(width, height), flags=cv2.INTER_LINEAR)
+        colour = np.asarray(shift(self.colour), np.uint8)
+        keep = np.asarray(shift(self.keep, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255)), np.uint8)
+        Sprite(colour, keep, self.solid_xywh).lay(ground, (round(x) + width / 2, round(y) + height / 2))
+
     def box_at(self, centre_xy: tuple[float, float]) -> Box:
         """Where the thing itself lies (without shadow) when laid at ``centre_xy``, in pixels of the ground."""
         height, width = self.colour.shape[:2]
@@ -54,14 +74,16 @@ def sprite(
     shadow_px: float = 6.0,
     shadow_strength: float = 0.5,
     lift: float = 0.0,
+    shadow_grain_px: int = 4,
 ) -> Sprite:
     """Turn a cut-out (uint8 H x W x 4, RGBA) into a sprite with a contact shadow.
 
     ``lift`` 0..1 is how far it hovers: the shadow moves away and grows soft. ``gain`` is the light that falls on it.
+    ``shadow_grain_px`` is how coarsely the shadow may be worked out: 1 for a sprite that is small itself.
     """
     turned = _turn(rgba, scale, angle_deg, margin_px=int(3 * shadow_px * (1 + lift)) + 2)
     alpha = turned[..., 3]
-    shadow = _shadow(alpha, shadow_px, lift, shadow_strength)
+    shadow = _shadow(alpha, shadow_px, lift, shadow_strength, shadow_grain_px)
     keep = cv2.multiply(cv2.bitwise_not(shadow), cv2.bitwise_not(alpha), scale=1 / 255)
     colour = np.clip(turned[..., 2::-1].astype(np.float32) * gain, 0, alpha[..., None]).astype(np.uint8)
     solid = cv2.boundingRect((alpha > 96).astype(np.uint8))  # noqa: PLR2004 - the soft edge is no item
@@ -99,7 +121,8 @@ def _turn(rgba: Image, scale: float, angle_deg: float, margin_px: int) -> Image:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pre = np.asarray(cv2.resize(pre, size, interpolation=cv2.INTER_AREA), np.uint8)
         height, width, scale = size[1], size[0], 1.0
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, scale)
+    # Pixel centres: half a pixel off, a small sprite would jump as it turns.
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     out_w = int(width * cos + height * sin) + 2 * margin_px
     out_h = int(width * sin + height * cos) + 2 * margin_px
@@ -108,11 +131,10 @@ def _turn(rgba: Image, scale: float, angle_deg: float, margin_px: int) -> Image:
     return np.asarray(cv2.warpAffine(pre, matrix, (out_w, out_h), flags=finer), np.uint8)
 
 
-def _shadow(alpha: Image, shadow_px: float, lift: float, strength: float) -> Image:
+def _shadow(alpha: Image, shadow_px: float, lift: float, strength: float, small_by: int) -> Image:
     """A dark core where the thing touches the plate and a wide soft part on the side away from the lamp."""
     height, width = alpha.shape
     shift = shadow_px * (0.35 + 1.6 * lift)
-    small_by = 4
     small = cv2.resize(alpha, (max(1, width // small_by), max(1, height // small_by)), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), max(0.6, shadow_px * (0.6 + lift) / small_by))
     move = np.array(((1, 0, shift / small_by), (0, 1, shift / small_by)), np.float32)

@@ -31,12 +31,13 @@ class Well:
         self._span = (round(0.16 * height), round(0.84 * height), round(0.2 * width), round(0.8 * width))
 
     def open(self, picture: Image, lid: int, width_frac: float) -> None:
-        """Uncover ``width_frac`` (0..1) of the opening of ``lid`` in ``picture``, which is changed in place."""
+        """Uncover ``width_frac`` (0..1) of the opening of ``lid`` in ``picture`` (BGR, or grey), which is changed in place."""
         rows, columns = self._where(lid, width_frac)
         part = picture[rows, columns]
         if part.size == 0:
             return
         dark = self._dark[: part.shape[0], : part.shape[1]]
+        dark = dark if part.ndim == dark.ndim else dark[..., 1]
         part[:] = dark if (lid - 1) % _SIDES != 2 else dark[::-1]  # noqa: PLR2004 - the far side is lit from below
         lip = max(1, round(0.006 * min(self._size_hw)))
         inner = {0: part[:, -lip:], 1: part[:, :lip], 2: part[-lip:], 3: part[:lip]}[(lid - 1) % _SIDES]

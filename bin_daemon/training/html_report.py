@@ -46,6 +46,7 @@ REASONS = {
     "unsure_unfamiliar": "unsure: looks like nothing the model knows",
     "unsure_probability": "unsure: below policy.min_probability of its category",
     "unsure_margin": "unsure: too close to another category (policy.min_margin)",
+    "multi_item": "several items at once: one at a time (policy.multi_item)",
     "no_lid": "no lid is configured for it",
 }
 

@@ -10,23 +10,19 @@ import cv2
 import numpy as np
 
 from bin_daemon.config.settings import PlacementSettings
-from bin_daemon.domain import Image, LidPosition, LidsState, LidState
+from bin_daemon.domain import Image
 from bin_daemon.placement import Detector
 from bin_daemon.placement.states import State
 from bin_daemon.sensing.camera import ReadFrame
 from bin_daemon.sim.playback import VirtualClock
 from tests.benchmarks.figures import Figure, alone, in_turns, paired
-from tests.benchmarks.still_life import FPS, Device, Pictures, camera, to_jpeg, to_yuyv
+from tests.benchmarks.still_life import FPS, SHUT, Device, Pictures, camera, to_jpeg, to_yuyv
 
 AIM = "< 1"
 LEARNING_FRAMES = 60
 """Four seconds: the tray is known, and everything is warm."""
 MOTION_GREY = 12
 Watch = Callable[[Image], object]
-
-_SHUT = LidsState(
-    connected=True, lids={n: LidState(n, LidPosition.CLOSED) for n in range(1, 5)}, capabilities=frozenset()
-)
 
 
 def measure(pictures: Pictures, rounds: int, frames: int) -> list[Figure]:
@@ -70,12 +66,12 @@ def _detector(pictures: Sequence[Image], frames: int) -> Callable[[], float]:
         ready = [read() for _ in range(frames + LEARNING_FRAMES)]
     detector = Detector(PlacementSettings(), lambda: "item")
     for frame in ready[:LEARNING_FRAMES]:
-        detector.update(frame, _SHUT)
+        detector.update(frame, SHUT)
 
     def run() -> float:
         began = time.process_time()
         for frame in ready[LEARNING_FRAMES:]:
-            detector.update(frame, _SHUT)
+            detector.update(frame, SHUT)
         return _ms_each(began, frames)
 
     return run
@@ -84,12 +80,12 @@ def _detector(pictures: Sequence[Image], frames: int) -> Callable[[], float]:
 def _watching(read: ReadFrame, frames: int) -> Callable[[], float]:
     detector = Detector(PlacementSettings(), lambda: "item")
     for _ in range(LEARNING_FRAMES):
-        detector.update(read(), _SHUT)
+        detector.update(read(), SHUT)
 
     def run() -> float:
         began = time.process_time()
         for _ in range(frames):
-            detector.update(read(), _SHUT)
+            detector.update(read(), SHUT)
         if detector.state is not State.EMPTY:
             raise RuntimeError(f"the tray is empty, the detector says {detector.state.value}")
         return _ms_each(began, frames)

@@ -104,6 +104,9 @@ class Stub:
     def __init__(self) -> None:
         self.items = 0
 
+    def prefer(self, candidate: Placement | None) -> None:
+        """No model, no head start."""
+
     def classify(self, placement: Placement) -> Classification:
         """No model."""
         self.items += 1

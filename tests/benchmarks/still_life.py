@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from bin_daemon.config.settings import CameraSettings
-from bin_daemon.domain import Image
+from bin_daemon.domain import Image, LidPosition, LidsState, LidState
 from bin_daemon.sensing.v4l2 import V4l2Camera
 from bin_daemon.sim.photos import load_photos
 from bin_daemon.sim.playback import Player
@@ -25,6 +25,10 @@ JPEG_QUALITY = 85
 """About 160 kB a frame, as webcams send at 720p."""
 PICTURES = 8
 """Different ones of each kind: a camera that sends the same twice counts as frozen."""
+SHUT = LidsState(
+    connected=True, lids={n: LidState(n, LidPosition.CLOSED) for n in range(1, 5)}, capabilities=frozenset()
+)
+"""What the controller reports all the while."""
 FOLDER_VARIABLE = "BENCH_STILL_LIFE"
 """Tells `StillCamera` in another process where the pictures are."""
 
@@ -73,6 +77,7 @@ class Device:
         self.buffers = buffers
         self._wait = wait
         self._number = count()
+        self._grabbed = np.zeros(0, np.uint8)
         self._properties: dict[int, float] = {
             cv2.CAP_PROP_FOURCC: int.from_bytes(pixel_format.encode(), "little"),
             cv2.CAP_PROP_FRAME_WIDTH: WIDTH,
@@ -91,10 +96,22 @@ class Device:
         """0 for what it does not know, such as the capture time: arrival counts then."""
         return self._properties.get(propId, 0.0)
 
-    def read(self) -> tuple[bool, Image]:
-        """The next buffer."""
+    def grab(self) -> bool:
+        """Wait for the next buffer."""
         self._wait()
-        return True, self.buffers[next(self._number) % len(self.buffers)]
+        self._grabbed = self.buffer()
+        return True
+
+    def buffer(self) -> Image:
+        """What the camera sends now."""
+        return self.buffers[next(self._number) % len(self.buffers)]
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """Copied as OpenCV does."""
+        if image is None or image.shape != self._grabbed.shape:
+            return True, self._grabbed.copy()
+        np.copyto(image, self._grabbed)
+        return True, image
 
     def release(self) -> None:
         """Nothing to close."""

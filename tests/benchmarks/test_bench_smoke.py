@@ -30,14 +30,18 @@ def test_the_quick_run_measures_everything_and_prints_one_object() -> None:
         "training",
         "memory",
         "firmware",
+        "peers",
     }
     assert "worth nothing" in done.stderr
     for part, figures in found["figures"].items():
         for figure in figures:
             assert figure["n"] >= 1, part
             assert math.isfinite(figure["ours"]), figure
-            if figure["peer_name"]:
+            if part == "peers":
+                assert figure["peer"] >= 0, figure
+            elif figure["peer_name"]:
                 assert figure["ours"] > 0, figure
                 assert figure["peer"] > 0, figure
                 assert figure["ratio"] > 0, figure
     assert found["memory_samples"]["items"] >= 1
+    assert found["placement_peers"]["markdown"].startswith("| condition |")

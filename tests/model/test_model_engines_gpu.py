@@ -54,7 +54,7 @@ class FakeSession:
     def get_providers(self) -> list[str]:
         return self._providers
 
-    def run(self, _: None, feeds: dict[str, np.ndarray[Any, Any]]) -> list[Any]:
+    def run(self, _: None, feeds: dict[str, np.ndarray[Any, Any]], _options: object = None) -> list[Any]:
         return [np.full((1, 8), 1.0 if self._providers[0] == "CUDAExecutionProvider" else np.nan, np.float32)]
 
 

@@ -43,6 +43,7 @@ class Bin:
     def __init__(self, **signals: object) -> None:
         self.now_s = 10.0
         self.state = SHUT
+        self.candidate: Placement | None = None
         self.said: list[str] = []
         self.shown: list[tuple[str, int]] = []
         self.reports: list[LidReport] = []
@@ -57,6 +58,9 @@ class Bin:
         """Detector: one item when a test has put it there."""
         placed, self._placed = self._placed, False
         return Placement(ITEM_ID, frame.t_s, (frame,), (0, 0, 8, 8), 400.0) if placed else None
+
+    def prefer(self, _candidate: Placement | None) -> None:
+        """Model: nothing to prepare."""
 
     def classify(self, _placement: Placement) -> Classification:
         """Model: surely a peel."""

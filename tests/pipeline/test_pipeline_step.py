@@ -45,6 +45,8 @@ class World:
         self.commands: list[LidCommand] = []
         self.reports: list[LidReport] = []
         self.placements: list[Placement] = []
+        self.candidate: Placement | None = None
+        self.preferred: list[Placement | None] = []
 
     def update(self, frame: Frame, lids: LidsState) -> Placement | None:
         """Detector: the next placement of the script, if any."""
@@ -66,6 +68,10 @@ class World:
             t_s=0.0,
             reason="" if self.category else "engine failed",
         )
+
+    def prefer(self, candidate: Placement | None) -> None:
+        """Model: a hint, which changes nothing."""
+        self.preferred.append(candidate)
 
     def begin(self, placement: Placement, verdict: Classification, decision: Decision) -> None:
         """Journal."""
@@ -126,6 +132,19 @@ def test_nothing_placed_nothing_done() -> None:
     world = World()
     pipeline(world).step(frame())
     assert world.said == ["look"]
+
+
+def test_what_settles_is_named_to_the_model_and_goes_no_further() -> None:
+    """A candidate reaches the model as a hint; without a placement nothing is judged, decided, recorded or opened."""
+    world = World()
+    line = pipeline(world)
+    candidate = world.candidate = placement()
+    line.step(frame())
+    line.step(frame())
+    world.candidate = None
+    line.step(frame())
+    assert [x and id(x) for x in world.preferred] == [id(candidate), id(candidate), None]
+    assert world.said == ["look"] * 3
 
 
 def test_reports_are_finished_before_the_next_look() -> None:

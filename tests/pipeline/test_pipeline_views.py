@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,21 @@ from numpy.typing import NDArray
 
 from bin_daemon.config import LidSettings, PolicySettings
 from bin_daemon.config.settings import JournalSettings, PlacementSettings
-from bin_daemon.domain import Category, Frame, LidCommand, LidPosition, LidReport, LidsState, LidState, Outcome, Signal
+from bin_daemon.domain import (
+    Category,
+    Frame,
+    LidCommand,
+    LidPosition,
+    LidReport,
+    LidsState,
+    LidState,
+    Outcome,
+    Placement,
+    Signal,
+)
 from bin_daemon.events import Journal
 from bin_daemon.events.payloads import EventItem
+from bin_daemon.model.ahead import Ahead
 from bin_daemon.model.architecture import ArchitectureInfo
 from bin_daemon.model.bundle import Bundle, BundleMetadata, LabelInfo, Preprocessing
 from bin_daemon.model.classify import Classifier
@@ -61,8 +74,9 @@ class SaysInTurn:
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """One row a picture."""
+        began = sum(self.batches)
         self.batches.append(len(batch))
-        return self._rows[: len(batch)]
+        return self._rows[began : began + len(batch)]
 
 
 def bundle(familiarity: Familiarity | None = None) -> Bundle:
@@ -98,11 +112,12 @@ def play(tmp_path: Path, engine: SaysInTurn, views: int, known: Familiarity | No
     lids = Lids()
     journal = Journal(tmp_path / "journal.sqlite", JournalSettings(), "boot", clock=lambda: 100.0)
     detector = Detector(PlacementSettings(views=views), lambda: "0190a0b0-0000-7000-8000-000000000001")
-    classifier = Classifier(engine, bundle(known), clock=lambda: 102.0)
+    classifier = Ahead(Classifier(engine, bundle(known), clock=lambda: 102.0))
     line = Pipeline(detector, classifier, Policy(PolicySettings(), LIDS), journal, lids)
     for frame in film(1.5, 3.5):
         line.step(frame)
     line.collect()
+    assert classifier.close(5.0)
     (row,) = journal.outbox.batch(9)
     journal.close()
     return EventItem.model_validate_json(row.payload), lids
@@ -113,7 +128,7 @@ def test_the_views_of_one_rest_are_averaged_and_their_agreement_is_told(tmp_path
     peel, battery = Category.KITCHEN, Category.HAZARDOUS
     engine = SaysInTurn(peel, peel, battery, peel, peel)
     event, lids = play(tmp_path, engine, views=5)
-    assert engine.batches == [5]
+    assert engine.batches == [1, 4]  # the first while it settled
     assert (event.agreement, event.guess) == (0.8, peel)
     assert event.categories == {peel: 0.8, battery: 0.2, Category.RECYCLABLE: 0.0, Category.OTHER: 0.0}
     assert (event.category, event.reason) == (None, "unsure_probability")
@@ -135,3 +150,39 @@ def test_a_strange_item_goes_where_doubt_goes(tmp_path: Path) -> None:
     assert event.familiarity == 0
     assert "familiarity 0.000" in event.text
     assert [c.category for c in lids.commands] == [Category.OTHER]
+
+
+def test_what_is_placed_is_what_the_model_was_shown_while_it_settled() -> None:
+    """The first still frame and its box, then the latest views: else the head start would answer another question."""
+    for views in (1, 3):
+        detector = Detector(PlacementSettings(views=views), lambda: "id")
+        offered: list[Placement] = []
+        placements: list[Placement] = []
+        for frame in film(1.5, 3.5):
+            placed = detector.update(frame, Lids.state)
+            placements += [placed] if placed else []
+            if detector.candidate and not any(x is detector.candidate for x in offered):
+                offered.append(detector.candidate)
+        (candidate,), (placement,) = offered, placements
+        assert placement.box == candidate.box
+        assert placement.frames[0] is candidate.frames[0]
+        assert [x.seq for x in placement.frames] == sorted({x.seq for x in placement.frames})
+        assert len(placement.frames) == views
+        assert placement.t_s - candidate.t_s > 0.3
+
+
+def test_an_item_that_grows_while_it_settles_is_judged_as_it_is_at_the_end() -> None:
+    """The candidate was a cell narrower: another box is another question, so the last view in its own box is placed."""
+    detector = Detector(PlacementSettings(), lambda: "id")
+    placements: list[tuple[Frame, Placement]] = []
+    narrower = (0, 0, 0, 0)
+    for frame in film(1.5, 3.5):
+        if placed := detector.update(frame, Lids.state):
+            placements.append((frame, placed))
+        if (candidate := detector.candidate) and candidate.box != narrower:
+            x, y, width, height = candidate.box
+            narrower = (x, y, width - 8, height)
+            detector._candidate = replace(candidate, box=narrower)
+    ((last, placement),) = placements
+    assert placement.frames == (last,)
+    assert placement.box == (*narrower[:2], narrower[2] + 8, narrower[3])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bin_daemon.config.settings import PlacementSettings
-from bin_daemon.domain import Frame, LidPosition, LidsState, LidState, Placement, Sight
+from bin_daemon.domain import Frame, LidPosition, LidsState, LidState, Placement, Sight, TrayKind
 from bin_daemon.placement import Detector, State
 
 if TYPE_CHECKING:
@@ -365,22 +365,27 @@ def test_an_item_present_at_the_start_is_tray_until_it_is_taken_away() -> None:
 def test_an_item_over_the_edge_is_not_placed_but_reported() -> None:
     """Half outside the region: nobody can tell it from an arm; a person is told to push it in."""
     tray = ready(14)
+    tray.show(0.5, arm((0, 40), (100, 46)))
     tray.item(50, at=(40, 138), size=(16, 22))
+    tray.show(0.5, arm((100, 46), (-30, 40)))
     assert tray.show(3.0) == []
     assert tray.detector.conditions == {"at_edge"}
+    assert TrayKind.AT_EDGE in {x.kind for x in tray.detector.take()}
 
 
-def test_a_moved_camera_is_learnt_anew() -> None:
-    """Nearly everything differs for longer than the background's time constant: the new view is learnt."""
+def test_a_moved_camera_is_told_and_learnt_anew() -> None:
+    """Another view that keeps still is told once, stays a fault for a minute, and is learnt: the next item is placed."""
     tray = ready(15)
-    tray.scene = tray.bare = np.ascontiguousarray(
-        tray.bare[:, ::-1] * 0.5 + 90 * (np.arange(COLUMNS) % 40 > 20)
-    ).astype(np.float32)
-    assert tray.show(10.0) == []
-    assert tray.detector.conditions == {"view_changed"}
-    tray.show(15.0)
+    tray.bare = np.ascontiguousarray(tray.bare[:, ::-1] * 0.5 + 90 * (np.arange(COLUMNS) % 40 > 20)).astype(np.float32)
+    tray.clear()
+    assert tray.show(5.0) == []
+    assert [x.kind for x in tray.detector.take()] == [TrayKind.CAMERA_MOVED]
+    assert tray.detector.conditions == {"camera_moved"}
     assert tray.state() is State.EMPTY
     assert len(tray.put(60) + tray.show(1.0)) == 1
+    tray.fall()
+    tray.show(60.0)
+    assert tray.detector.conditions == frozenset()
 
 
 def test_another_picture_size_is_learnt_anew() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -479,11 +480,29 @@ def test_action_id_is_the_tail_of_the_uuid_and_never_zero() -> None:
     assert 1 <= action_id("") < 2**32
 
 
+@pytest.mark.parametrize(("rule", "opens"), [("refuse", False), ("unsure_category", True)])
+def test_several_items_are_refused_or_in_doubt(
+    rule: Literal["refuse", "unsure_category"],
+    opens: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """However sure the model is of what it sees in the one box: refused with what mends it, or sent where doubt goes."""
+    several = replace(ItemRequest(ID, verdict(*SURE[KITCHEN])), items=2)
+    decision = ask(several, settings=PolicySettings(multi_item=rule))
+    assert decision.reason == Reason.MULTI_ITEM.value
+    assert decision.unsure
+    assert (decision.command is not None) == opens
+    if decision.command:
+        assert decision.command.category is Category.OTHER
+    else:
+        assert "one at a time" in decision.text
+
+
 def test_every_reason_is_stable() -> None:
     """Reason codes are stored in journals and read by dashboards: adding is fine, changing is not."""
     assert {x.value for x in Reason} == {
         "sorted", "diverted", "manual",
         "unsure_model", "unsure_invalid", "unsure_unfamiliar", "unsure_probability", "unsure_margin",
+        "multi_item",
         "paused", "manual_mode", "maintenance", "sight", "not_connected", "stopped", "low_voltage", "lid_not_closed",
         "no_lid", "lid_unreported", "lid_fault", "full", "cooldown", "too_late",
     }  # fmt: skip

@@ -15,6 +15,7 @@ import simplejpeg
 from bin_daemon.config.settings import CameraSettings
 from bin_daemon.errors import DeviceError
 from bin_daemon.sensing.decode import to_grey8
+from bin_daemon.sensing.raw import RAW_FORMATS
 from bin_daemon.sensing.v4l2 import MAX_DROPS, V4l2Camera
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class FakeCapture:
     asked: dict[int, float] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     last_s: float = 0.0
+    step: object = None
 
     def clock(self) -> float:
         """The fake monotonic clock."""
@@ -81,17 +83,25 @@ class FakeCapture:
             return float(self.stamps(self.last_s))
         return {cv2.CAP_PROP_FRAME_WIDTH: float(WIDTH), cv2.CAP_PROP_FRAME_HEIGHT: float(HEIGHT)}[propId]
 
-    def read(self) -> tuple[bool, Image]:
+    def grab(self) -> bool:
         """The next buffer, again and again the last one when the script is over."""
-        step = self.script[min(self.reads, len(self.script) - 1)]
+        self.step = self.script[min(self.reads, len(self.script) - 1)]
         age_s = self.ages_s[self.reads] if self.reads < len(self.ages_s) else 0.01
         self.reads += 1
         self.now_s += 1 / 15
-        if step is False:
+        if self.step is False:
             self.now_s += self.hang_s
-            return False, np.zeros(0, np.uint8)
+            return False
         self.last_s = self.now_s - age_s
-        return True, step if isinstance(step, np.ndarray) else np.frombuffer(bytes(step), np.uint8).reshape(1, -1)  # type: ignore[call-overload]
+        return True
+
+    def retrieve(self, image: Image | None = None, /) -> tuple[bool, Image]:
+        """A copy of it; None in the script is a buffer that OpenCV cannot give."""
+        if self.step is None:
+            return False, np.zeros(0, np.uint8)
+        if isinstance(self.step, np.ndarray):
+            return True, self.step.copy()
+        return True, np.frombuffer(bytes(self.step), np.uint8).reshape(1, -1)  # type: ignore[call-overload]
 
     def release(self) -> None:
         """Note it."""
@@ -138,6 +148,45 @@ def test_yuyv_is_read_without_decoding() -> None:
     four = (luma[::8, ::8] + luma[4::8, ::8] + luma[::8, 4::8] + luma[4::8, 4::8]) / 4
     assert np.abs(frame.grey8 - four).max() <= 1
     assert frame.bgr().shape == (HEIGHT, WIDTH, 3)
+
+
+def _uncompressed(name: str, bgr: Image) -> Image:
+    """What a camera of that format sends of a picture."""
+    if name == "GREY":
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+    if name in {"YUYV", "UYVY"}:
+        return np.asarray(cv2.cvtColor(bgr, getattr(cv2, f"COLOR_BGR2YUV_{name}")), np.uint8)
+    planes = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    luma, first, second = planes[:HEIGHT], *planes[HEIGHT:].reshape(2, -1)
+    colours = {
+        "YU12": (first, second),
+        "YV12": (second, first),
+        "NV12": (np.stack((first, second), 1),),
+        "NV21": (np.stack((second, first), 1),),
+    }[name]
+    return np.concatenate([luma.reshape(-1), *(x.reshape(-1) for x in colours)]).reshape(-1, WIDTH)
+
+
+@pytest.mark.parametrize("name", list(RAW_FORMATS))
+def test_uncompressed_formats_are_read_as_they_come(name: str) -> None:
+    """Asked for MJPG, the camera insists: luma for watching, the right colours on demand, and the memory is not shared."""
+    pictures = [cv2.GaussianBlur(picture(n), (0, 0), 4).astype(np.uint8) for n in range(2)]
+    with camera_of(FakeCapture([_uncompressed(name, x) for x in pictures], fourcc=name)).open() as read:
+        frames = [read(), read()]
+    for frame, shown in zip(frames, pictures, strict=True):
+        luma = to_grey8(frame.bgr()) if name == "GREY" else to_grey8(shown)
+        assert np.abs(frame.grey8.astype(int) - luma).mean() < 8
+        wanted = cv2.cvtColor(cv2.cvtColor(shown, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if name == "GREY" else shown
+        assert np.abs(frame.bgr().astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize("name", list(RAW_FORMATS))
+def test_a_raw_buffer_of_a_wrong_shape_is_dropped(name: str) -> None:
+    """A driver that sends something else under that name: no frame, no crash, and a failure that names the format."""
+    fake = FakeCapture([np.zeros((1, 5000), np.uint8)], fourcc=name)
+    with camera_of(fake, pixel_format=name).open() as read, pytest.raises(DeviceError, match=f"{name} frame"):
+        read()
+    assert fake.reads == MAX_DROPS
 
 
 def damaged() -> dict[str, bytes]:

@@ -120,3 +120,15 @@ def test_a_missing_photo_folder_is_told_at_once(virtual: VirtualClock) -> None:
     """photos= with a folder that is not there fails when the camera is made, not when it is read."""
     with pytest.raises(ConfigError, match="no such folder"):
         _camera(virtual, "sim:bin?photos=/nowhere/at/all")
+
+
+def test_an_idle_line_is_drawn_five_pictures_a_second_and_wakes_with_the_next(virtual: VirtualClock) -> None:
+    """Idle: every fourth of 20 frames a second; alert: the very next one."""
+    idle = True
+    settings = CameraSettings(source="sim:idle?photos=drawn&items=0", width=320, height=180, fps=20.0, idle_fps=5)
+    camera = SimCamera(settings, clock=virtual.clock, sleep=virtual.sleep, is_idle=lambda: idle)
+    with camera.open() as read:
+        times = [read().t_s for _ in range(4)]
+        idle = False
+        times.append(read().t_s)
+    assert np.diff(times) == pytest.approx([0.2, 0.2, 0.2, 0.05])

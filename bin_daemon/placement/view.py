@@ -1,0 +1,81 @@
+"""Whether a still picture shows the same tray from another place: the camera, or the tray, was moved.
+
+A knock changes what is at outlines and nothing in between, often in one strip along an edge: by its cells alone that is an arm
+which lies there for ever. So the tray's picture is fitted to what is seen by a shift and a turn (Evangelidis and Psarakis' ECC,
+2008); a knock is what goes away by that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from bin_daemon.placement.background import odd_cells
+
+if TYPE_CHECKING:
+    from bin_daemon.placement.background import Grey, Reference
+    from bin_daemon.placement.states import Limits
+
+STEPS = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-4
+
+REACH_FRAC = 0.2
+"""The furthest shift that is looked for, as a share of the sides: with more, little of the old view is left."""
+
+LEAST_CELLS = 0.6
+"""A corner of the picture must have moved so far: less is trembling, and no outline worth learning anew."""
+
+BETTER = 0.4
+"""What is left of the new outlines once the move is undone: an item that lies there, and the finest texture."""
+
+
+def is_moved(tray: Reference, grey: Grey, limits: Limits) -> bool:
+    """True when a shift and a turn of the tray's picture explain most of what ``grey`` (of its shape) shows anew."""
+    here = _new(tray, grey, limits)
+    before, now = _relief(tray.grey), _relief(grey)
+    fit = _fit(before, now)
+    return fit is not None and _explains(tray, grey, fit, here, limits)
+
+
+def _explains(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits) -> bool:
+    rows, columns = grey.shape
+    corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]], np.float32)
+    far = np.linalg.norm(corners @ fit.T - corners[:, :2], axis=1)
+    if not LEAST_CELLS <= float(far.max()) < min(rows, columns) / 2:
+        return False
+    size = (columns, rows)
+    back = cv2.warpAffine(
+        grey, fit, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
+    known = cv2.warpAffine(np.ones(grey.shape, np.uint8), fit, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    known = cv2.erode(known, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    there = _new(tray, np.asarray(back, np.float32), limits, np.asarray(known, np.uint8) > 0)
+    return there < BETTER * here * float(known.mean())
+
+
+def _new(tray: Reference, grey: Grey, limits: Limits, known: np.ndarray | None = None) -> int:
+    """Cells with outlines that the tray has not."""
+    found = tray.outlines(grey) > limits.outline_grey
+    return int(np.count_nonzero(found if known is None else found & known))
+
+
+def _fit(before: Grey, now: Grey) -> Grey | None:
+    """Matrix (2 x 3) from the tray's places to those of ``now``; None where nothing fits."""
+    rows, columns = before.shape
+    down, right = round(REACH_FRAC * rows), round(REACH_FRAC * columns)
+    found = cv2.matchTemplate(now, before[down : rows - down, right : columns - right], cv2.TM_CCOEFF_NORMED)
+    _, _, _, (x, y) = cv2.minMaxLoc(found)
+    start = np.array([[1, 0, x - right], [0, 1, y - down]], np.float32)
+    try:
+        everywhere = np.ones(now.shape, np.uint8)
+        _, fit = cv2.findTransformECC(before, now, start, cv2.MOTION_EUCLIDEAN, STEPS, everywhere, 3)
+    except cv2.error:  # it does not converge: not the same picture
+        return None
+    return np.asarray(fit, np.float32)
+
+
+def _relief(grey: Grey) -> Grey:
+    """Without soft light: the difference to the surroundings."""
+    side = odd_cells(0.35, grey.shape)
+    return np.asarray(grey - cv2.blur(grey, (side, side)), np.float32)
