@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.firmware_protocol.bodies import build
 
@@ -31,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.getoption("--port") and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--port: one board is one process, leave out -n")
+
+
+@pytest.fixture(autouse=True)
+def log_as_imported() -> Iterator[None]:
+    """A test that set up the log, if only to listen, leaves the next one a process that never did."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

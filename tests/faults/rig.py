@@ -286,8 +286,10 @@ class Bin:
             self.daemon = None
 
     def end(self) -> None:
-        """After a test, whatever happened."""
+        """After a test, whatever happened. The log's end is shown with a test that failed."""
         self.kill()
+        if self.log.is_file():
+            sys.stdout.write(self.log.read_text()[-6000:])
         self.ended.set()
         self.subscriber.stop()
 
