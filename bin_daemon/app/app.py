@@ -121,6 +121,7 @@ class App:
             self._seen_frame = True
             self.telling.frame(frame)
             self.pipeline.step(frame)
+            self.tally.saw(self.parts.detector.take())
             self._drift.see(frame, self.parts.detector.state)
             self.slot.pace = self._watchfulness.after(self.parts.detector.state, frame.t_s)
         else:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
 
-from bin_daemon.domain import Classification, Decision, LidReport, ManualRequest, Outcome, Placement
+from bin_daemon.domain import (
+    Classification,
+    Decision,
+    LidReport,
+    ManualRequest,
+    Outcome,
+    Placement,
+    TrayKind,
+    TrayOutcome,
+)
 from bin_daemon.pipeline import JournalPort
 from bin_daemon.service.health import Latencies
 
 GOOD = frozenset({Outcome.CLOSED, Outcome.UNCONFIRMED})
+PLACED = frozenset({TrayKind.PLACEMENT, TrayKind.MULTI_ITEM})
 
 
 class Tally:
@@ -25,6 +36,7 @@ class Tally:
         self._log = structlog.get_logger()
         self._items = 0
         self._unsure = 0
+        self._tray: Counter[str] = Counter()
 
     def begin(self, placement: Placement, verdict: Classification, decision: Decision) -> None:
         """An item: from settled to durable is what the person at the bin waits for, but for the lid itself."""
@@ -51,10 +63,18 @@ class Tally:
         log = self._log.info if report.outcome in GOOD else self._log.warning
         log("lid motion ended", outcome=report.outcome.value, code=report.code, open_ms=report.open_ms)
 
+    def saw(self, outcomes: Iterable[TrayOutcome]) -> None:
+        """What the tray showed. Placements are counted and not logged: `begin` tells of them, with what became of them."""
+        for outcome in outcomes:
+            self._tray[outcome.kind.value] += 1
+            if outcome.kind not in PLACED:
+                self._log.info("tray", kind=outcome.kind.value, box=outcome.box)
+
     def health(self) -> dict[str, Any]:
-        """Since the start: items, share that the model was unsure of, settled-to-decided latency."""
+        """Since the start: items, share that the model was unsure of, what the tray showed, settled-to-decided latency."""
         return {
             "items": self._items,
             "unsure_frac": round(self._unsure / self._items, 3) if self._items else None,
+            "tray": dict(self._tray),
             "latency_ms": self._latencies.summary(),
         }

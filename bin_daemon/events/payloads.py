@@ -208,6 +208,10 @@ class Health(OpenPayload):
     """``health`` (retained): figures for a graph."""
 
     latency_ms: dict[str, float] = Field(default_factory=dict)
+    tray: dict[str, int] = Field(
+        default_factory=dict,
+        description="What the tray showed since the start, by kind: placement, multi_item, taken_back, hand_present, ...",
+    )
     fps: float | None = Field(None, description="Frames that the camera sends a second.")
     looked_fps: float | None = Field(None, description="Of these, looked at; fewer while the tray is empty.")
     frame_age_ms: float | None = None

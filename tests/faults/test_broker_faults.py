@@ -34,7 +34,9 @@ def test_broker_absent_at_start(lone_broker_bin: Bin) -> None:
     """Ready without a broker; items are sorted meanwhile; all their events arrive once it comes."""
     lone_broker_bin.start()
     wait_for(lambda: lone_broker_bin.decided(2), "two items sorted without a broker")
-    assert not lone_broker_bin.status()["health"]["mqtt"]["connected"]
+    health = lone_broker_bin.status()["health"]
+    assert not health["mqtt"]["connected"]
+    assert health["tray"]["placement"] >= 2
     bring_back(lone_broker_bin)
     check_all_told(lone_broker_bin)
 
