@@ -289,6 +289,12 @@ class PlacementSettings(Section):
         gt=0,
         description="What reaches over the edge for longer is told as hand_present: to put an item down takes less.",
     )
+    dip_s: float = Field(
+        0.5,
+        gt=0,
+        description="A hand that was over the tray for so long and left nothing is told as hand_present when it has gone; "
+        "what passes through the picture takes less.",
+    )
     edge_s: float = Field(
         1.5,
         gt=0,

@@ -179,7 +179,7 @@ class Detector:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
             item = None if self._counted is None else self._counted.mask
-            self._visit.see(self._look, grey, self._tray.reference.grey, item)
+            self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)
@@ -428,6 +428,8 @@ class Detector:
         owed = before in {State.WAIT_CLEAR, State.NOT_CLEARED, State.DISTURBED}
         if self._visit.is_hand and not self._lids_moved and (owed or self._first is not None):
             self._told.tell(TrayKind.TAKEN_BACK, frame)
+        elif self._visit.hand_s >= self._settings.dip_s and not owed:
+            self._told.tell_once(TrayKind.HAND_PRESENT, frame, since_s=self._visit.came_t_s)
         self._visit.forget()
         self._first = self._counted = self._left = None
 

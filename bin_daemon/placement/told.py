@@ -32,6 +32,7 @@ class Told:
             **dict.fromkeys(_SIGHTS.values(), settings.sight_s),
         }
         self._told_s = settings.told_s
+        self._told_t_s: dict[TrayKind, float] = {}
         self._since_t_s: dict[TrayKind, float] = {}
         self._lasting: set[TrayKind] = set()
         self._moved_t_s: float | None = None
@@ -54,7 +55,13 @@ class Told:
         """It has just happened."""
         if kind is TrayKind.CAMERA_MOVED:
             self._moved_t_s = frame.t_s
+        self._told_t_s[kind] = frame.t_s
         self._waiting.append(TrayOutcome(kind, frame.t_s, frame.seq, box))
+
+    def tell_once(self, kind: TrayKind, frame: Frame, *, since_s: float) -> None:
+        """It has happened, and may have been told of while it lasted, at ``since_s`` or later."""
+        if self._told_t_s.get(kind, float("-inf")) < since_s:
+            self.tell(kind, frame)
 
     def watch(self, kind: TrayKind, frame: Frame, box: Box | None = None, *, holds: bool) -> None:
         """It holds in this frame, or not; told when it has held for its time."""

@@ -36,6 +36,7 @@ class Visit:
 
     def __init__(self) -> None:
         self._hand = self._opening = 0
+        self.came_t_s = self._seen_t_s = 0.0
         self.shows_opening = False
         """Of the last frame."""
 
@@ -49,16 +50,23 @@ class Visit:
         """A lid opened in the picture."""
         return self._opening >= LEAST_FRAMES and not self.is_hand
 
+    @property
+    def hand_s(self) -> float:
+        """From the first to the last frame that showed a hand."""
+        return self._seen_t_s - self.came_t_s if self.is_hand else 0.0
+
     def forget(self) -> None:
         """Nobody has come."""
         self._hand = self._opening = 0
 
-    def see(self, look: Look, grey: Grey, tray: Grey, item: Mask | None) -> None:
-        """One frame; ``item`` is where the counted item lies, None while nothing is counted."""
+    def see(self, look: Look, grey: Grey, tray: Grey, item: Mask | None, t_s: float) -> None:
+        """One frame, taken at ``t_s``; ``item`` is where the counted item lies, None while nothing is counted."""
         self.shows_opening = False
         if look.reach is not None:
             self.shows_opening = is_opening(look.reach, grey, tray)
-            self._hand += not self.shows_opening and (item is None or _is_there(item, look))
+            if not self.shows_opening and (item is None or _is_there(item, look)):
+                self.came_t_s = self.came_t_s if self._hand else t_s
+                self._hand, self._seen_t_s = self._hand + 1, t_s
         elif look.mask is not None and item is not None:
             apart = look.mask & (cv2.dilate(item.astype(np.uint8), _AROUND) == 0)
             self.shows_opening = is_opening(apart, grey, tray)

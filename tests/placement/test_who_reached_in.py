@@ -94,6 +94,27 @@ def test_a_hand_that_takes_the_item_is_told_without_reports() -> None:
     assert watch.told == ["placement", "taken_back"]
 
 
+@pytest.mark.parametrize(("stays_s", "told"), [(0.5, 1), (3.0, 1), (0.0, 0)])
+def test_a_hand_that_leaves_nothing_is_told_once(stays_s: float, told: int) -> None:
+    """Whether it stays or only dips in; what passes through is told by nobody."""
+    bare, watch = _tray(), Watch()
+    step = 6 if stays_s else 20
+    watch.show(bare, seconds=1.5)
+    watch.show(*(_with_arm(bare, r) for r in range(6, 60, step)), seconds=stays_s)
+    watch.show(*(_with_arm(bare, r) for r in range(54, -1, -step)), bare, seconds=1.2)
+    assert watch.told == ["hand_present"] * told
+
+
+def test_a_hand_that_brings_an_item_is_not_told() -> None:
+    """It is gone as fast as it came, and the item says enough."""
+    bare, watch = _tray(), Watch()
+    lain = _with_item(bare)
+    watch.show(bare, seconds=1.5)
+    watch.show(*(_with_arm(bare, r) for r in range(6, 60, 6)))
+    watch.show(*(_with_arm(lain, r) for r in range(54, -1, -6)), lain, seconds=1.2)
+    assert watch.told == ["placement"]
+
+
 def test_an_item_that_slides_out_of_the_picture_was_not_taken() -> None:
     """It touches the edge only after it has left its place: fallen, however it went."""
     bare, watch = _tray(), Watch()
@@ -112,8 +133,8 @@ def test_an_arm_is_no_opening_and_a_shaft_is() -> None:
         visit, look = Visit(), look_at(tray, picture, limits)
         assert look.reach is not None
         assert is_opening(look.reach, picture, bare) is opening
-        for _ in range(3):
-            visit.see(look, picture, bare, None)
+        for n in range(3):
+            visit.see(look, picture, bare, None, n / 15)
         assert (visit.is_opening, visit.is_hand) == (opening, not opening)
 
 
