@@ -106,7 +106,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     contrast = min(
         limits.settings.box_frac * float(np.percentile(away[mask], 90)), limits.settings.box_factor * limits.strong_grey
     )
-    core = mask & (away > max(limits.weak_grey, contrast))
+    core = mask & ((away > max(limits.weak_grey, contrast)) | (outlines > 0))
     return Look(
         _tight(_box(core), away, mask),
         mask,

@@ -30,6 +30,12 @@ BETTER = 0.4
 """What is left of the new outlines once the move is undone: an item that lies there, and the finest texture."""
 
 
+FORETOLD = 0.6
+"""Share of the new outlines that must be where the move puts them: knocks have 0.9 and more, things 0.4 at the most."""
+
+NEAR = np.ones((3, 3), np.uint8)
+
+
 def is_moved(tray: Reference, grey: Grey, limits: Limits) -> bool:
     """True when a shift and a turn of the tray's picture explain most of what ``grey`` (of its shape) shows anew."""
     here = _new(tray, grey, limits)
@@ -51,7 +57,15 @@ def _explains(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits)
     known = cv2.warpAffine(np.ones(grey.shape, np.uint8), fit, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     known = cv2.erode(known, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     there = _new(tray, np.asarray(back, np.float32), limits, np.asarray(known, np.uint8) > 0)
-    return there < BETTER * here * float(known.mean())
+    return there < BETTER * here * float(known.mean()) and _foretells(tray, grey, fit, here, limits)
+
+
+def _foretells(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits) -> bool:
+    """The tray's own picture, moved so, has its new outlines where they are seen: along its only edge a tray fits everywhere."""
+    rows, columns = grey.shape
+    moved = cv2.warpAffine(tray.grey, fit, (columns, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    foretold = (tray.outlines(np.asarray(moved, np.float32)) > limits.outline_grey).astype(np.uint8)
+    return _new(tray, grey, limits, cv2.dilate(foretold, NEAR) > 0) >= FORETOLD * here
 
 
 def _new(tray: Reference, grey: Grey, limits: Limits, known: np.ndarray | None = None) -> int:
