@@ -301,7 +301,7 @@ class PlacementSettings(Section):
         description="What stays over the edge, still, for so long after a hand has drawn back is told as at_edge.",
     )
     edge_still_s: float = Field(
-        5.0,
+        3.0,
         gt=0,
         description="What keeps wholly still over the edge for so long is told as at_edge anyway: no hand does.",
     )
