@@ -94,7 +94,7 @@ def test_a_hand_that_takes_the_item_is_told_without_reports() -> None:
     assert watch.told == ["placement", "taken_back"]
 
 
-@pytest.mark.parametrize(("stays_s", "told"), [(0.5, 1), (3.0, 1), (0.0, 0)])
+@pytest.mark.parametrize(("stays_s", "told"), [(0.5, 1), (2.5, 1), (0.0, 0)])
 def test_a_hand_that_leaves_nothing_is_told_once(stays_s: float, told: int) -> None:
     """Whether it stays or only dips in; what passes through is told by nobody."""
     bare, watch = _tray(), Watch()
