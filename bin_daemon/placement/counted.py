@@ -23,6 +23,8 @@ GONE_COVERED = 0.35
 """Below this share the old item does not lie where it lay."""
 UNTOUCHED = 0.25
 """Share of the old item's cells that must look as before when another lies on top of it."""
+GROWN = 1.4
+"""What covers the old item and is so many times larger lies on top of it, or in its place: no thing grows."""
 SHRUNK = 0.5
 """Less than this share of the item is left in its place, and no hand was there: no thing shrinks so."""
 SMALLER = 0.75
@@ -88,7 +90,8 @@ def change(counted: Counted, tray: Reference, grey: Grey, look: Look, limits: Li
         return Change.SAME
     touched = int((fresh & old).sum()) / max(1, old_cells)
     if covered >= STILL_COVERED:
-        added = touched <= 1 - UNTOUCHED and _hangs_together(fresh, limits, old_cells)
+        shows = touched <= 1 - UNTOUCHED or new_cells >= GROWN * old_cells
+        added = shows and _hangs_together(fresh, limits, old_cells)
         return Change.ADDED if added else Change.MOVED
     wide_old = cv2.dilate(old.astype(np.uint8), _AROUND).astype(np.bool_)
     smaller = SMALLER if by_hand else 1.0
