@@ -43,6 +43,9 @@ FIRST_SHARE = 0.4
 SPAN_FRAC = 0.5
 """What spans more of a side than this may be the tray's own outlines at another place."""
 
+VEILING = 0.85
+"""Clarity of a lens that begins to fog; an item leaves the tray's better fields as they were."""
+
 PLAIN = 2.0
 """A tray with less than so many times ``flat_std`` of structure has none to lose."""
 
@@ -204,9 +207,7 @@ class Detector:
 
     def _may_be_view(self) -> bool:
         """An item does not span the tray, nor reach over its edge."""
-        box, limits = self._look.box, self.limits
-        wide = box is not None and max(box[2] / limits.columns, box[3] / limits.rows) > SPAN_FRAC
-        return self._look.large or self._look.at_edge or wide
+        return self._look.large or self._look.at_edge or self._spans_tray
 
     def _see_learnt(self, frame: Frame, grey: Grey, *, moved: bool, rest: bool) -> Seen:
         look, t_s = self._look, frame.t_s
@@ -251,6 +252,7 @@ class Detector:
             self._look.large
             or self._is_stale
             or bool(self._is_knocked)
+            or self._is_veiling
             or (self._is_veiled and self._look is not NOTHING)
         )
 
@@ -266,6 +268,16 @@ class Detector:
         """The model has taken in a veil that has gone: the tray is bare as it was through a clean lens."""
         clean = self._tray.clean
         return clean is not None and look_at(clean, grey, self._rest.limits) is NOTHING
+
+    @property
+    def _is_veiling(self) -> bool:
+        """What spans the tray while the tray's own texture fades nearly everywhere is fog that comes, and no thing."""
+        return self._spans_tray and self._clarity is not None and self._clarity < VEILING
+
+    @property
+    def _spans_tray(self) -> bool:
+        box, limits = self._look.box, self.limits
+        return box is not None and max(box[2] / limits.columns, box[3] / limits.rows) > SPAN_FRAC
 
     @property
     def _is_veiled(self) -> bool:
