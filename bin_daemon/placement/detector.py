@@ -52,6 +52,9 @@ PLAIN = 2.0
 DRAWN_BACK_FRAC = 0.6
 """What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
 
+MARK = 1.15
+"""What an item leaves is at the most so many times as large."""
+
 SAME_OUTLINE = 0.6
 """Intersection over union from which two looks show one thing that has not moved: noise takes less than a tenth."""
 
@@ -309,6 +312,8 @@ class Detector:
         if self._emptied or self._counted is None:
             return Seen.SETTLED
         found = self._change(self._counted, grey)
+        if found is Change.ADDED and self._is_mark_of(self._counted):
+            found = Change.RESIDUE
         if found in _ADDED and self._touched and self._is_brought(t_s):
             return _ADDED[found]
         if found is Change.MOVED and self._bared and self._visit.is_hand:
@@ -321,6 +326,13 @@ class Detector:
         if min(self._rest.still_ms(t_s), (t_s - self._lids_rest_t_s) * 1000) < wait_ms:
             return Seen.ITEM
         return Seen.STAINED if found is Change.RESIDUE else Seen.LEFT
+
+    def _is_mark_of(self, counted: Counted) -> bool:
+        """A lid has opened, nobody came, and what lies there is no larger: the wet place of what has fallen."""
+        mask = self._look.mask
+        if mask is None or self._visit.is_hand or not self._lids_moved:
+            return False
+        return int(mask.sum()) < MARK * int(counted.mask.sum())
 
     def _is_brought(self, t_s: float) -> bool:
         """Not an open lid nor the bare shaft: the lids are known to be shut, a hand brought it, or no lid stays open so long."""
