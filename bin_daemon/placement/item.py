@@ -32,7 +32,7 @@ CLEAR_OUTLINE = 2.0
 BLUR_FRAC = 0.55
 """Smoothing leaves a third of an outline's contrast one cell outside, two thirds on it."""
 
-LEAST_SIDE = 4
+LEAST_SIDE = 5
 """Cells; a smaller box keeps its sides."""
 
 _SMALL = np.ones((3, 3), np.uint8)
