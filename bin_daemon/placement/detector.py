@@ -91,6 +91,8 @@ class Detector:
         self._visit = Visit()
         self._has_reports = False
         self._reach_cells = 0
+        self._reach_t_s: float | None = None
+        self._reach_late_ms = 0.0
         self._clarity: float | None = None
         self._is_stale = False
         self._is_knocked: bool | None = None
@@ -184,8 +186,10 @@ class Detector:
         if moved or self._is_settling(frame.t_s) or frame.t_s - self._looked_t_s >= self._settings.look_again_s:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
+            self._watch_reach(frame.t_s)
             item = None if self._counted is None else self._counted.mask
-            self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
+            if not self._is_shade_at_edge(frame.t_s):
+                self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
                 self._is_stale = self._look is not NOTHING and self._shows_clean_tray(grey)
@@ -428,7 +432,7 @@ class Detector:
         box = self._region.item_box(look.edge_box) if look.edge_box else None
         is_lid = self._visit.shows_opening or self._lids_rest_t_s >= frame.t_s
         reaches = look.at_edge and not self._is_veiled and not is_lid
-        self._reach_cells = max(self._reach_cells, look.edge_cells) if look.at_edge else 0
+        reaches &= not self._is_shade_at_edge(frame.t_s)
         left = reaches and self._is_left_at_edge(frame.t_s)
         self._told.watch(TrayKind.AT_EDGE, frame, box, holds=left)
         self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left)
@@ -440,6 +444,22 @@ class Detector:
             self._told.tell(TrayKind.TRAY_STAINED, frame, self._item_box())
         if self._state is State.EMPTY and before is not State.EMPTY:
             self._ended(before, frame)
+
+    def _watch_reach(self, t_s: float) -> None:
+        """Since when something reaches in, how large it was, and how long the picture had rested when it was first seen."""
+        if not self._look.at_edge:
+            self._reach_t_s, self._reach_cells = None, 0
+            return
+        if self._reach_t_s is None:
+            self._reach_t_s, self._reach_late_ms = t_s, self._rest.still_ms(t_s)
+        elif self._rest.still_ms(t_s) == 0.0:
+            self._reach_late_ms = 0.0
+        self._reach_cells = max(self._reach_cells, self._look.edge_cells)
+
+    def _is_shade_at_edge(self, t_s: float) -> bool:
+        """What reaches in was never seen to move, as nobody's arm or item comes: light that changes slowly, unless it stays."""
+        came = self._reach_late_ms <= 1000 * self._settings.look_again_s + self._settings.settle_ms
+        return not came and self._reach_t_s is not None and t_s - self._reach_t_s < self._settings.unmoved_s
 
     def _is_left_at_edge(self, t_s: float) -> bool:
         """Something lies over the edge and no hand holds it: that has drawn back, or nobody could keep so still."""

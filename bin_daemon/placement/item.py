@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from bin_daemon.placement.background import FIELDS
+from bin_daemon.placement.light import is_light
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,9 @@ BLUR_FRAC = 0.55
 
 LEAST_SIDE = 5
 """Cells; a smaller box keeps its sides."""
+
+ADDED = 0.5
+"""Of an outline: a spot of light adds less to the tray's texture."""
 
 _SMALL = np.ones((3, 3), np.uint8)
 _NEAR = np.ones((5, 5), np.uint8)
@@ -90,6 +94,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     arms, shadows = _from_outside(labels, number, outlined, limits)
     is_strong = _cells(labels[strong], number) >= limits.strong_cells
     reaching = arms & is_strong
+    reaching &= ~_lit(reaching, labels, tray, grey, limits)
     reach = _Reach.of(labels, reaching)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
@@ -100,6 +105,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
         limits.strong_cells, limits.settings.outline_frac * 2 * np.sqrt(np.pi * cells)
     )
     is_item[0] = False
+    is_item &= ~_lit(is_item, labels, tray, grey, limits)
     if not is_item.any():
         return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
@@ -133,6 +139,16 @@ class _Reach:
             return cls(None, 0)
         mask = np.asarray(reaching[labels], np.bool_)
         return cls(_box(mask), int(mask.sum()), mask)
+
+
+def _lit(patches: Mask, labels: Labels, tray: Reference, grey: Grey, limits: Limits) -> Mask:
+    """Which of the labels in ``patches`` are but spots of light."""
+    found = np.zeros_like(patches)
+    for label in np.flatnonzero(patches):
+        found[label] = is_light(
+            _filled((labels == label).astype(np.uint8)), tray.grey, grey, ADDED * limits.outline_grey
+        )
+    return found
 
 
 def _with_parts(mask: Mask, labels: Labels, number: int, outlines: Image, limits: Limits) -> Mask:
