@@ -188,7 +188,7 @@ class Detector:
             self._looked_t_s = frame.t_s
             self._watch_reach(frame.t_s)
             item = None if self._counted is None else self._counted.mask
-            if not self._is_shade_at_edge(frame.t_s):
+            if not self._reaches_unmoved:
                 self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
@@ -448,7 +448,7 @@ class Detector:
     def _watch_reach(self, t_s: float) -> None:
         """Since when something reaches in, how large it was, and how long the picture had rested when it was first seen."""
         if not self._look.at_edge:
-            self._reach_t_s, self._reach_cells = None, 0
+            self._reach_t_s, self._reach_cells, self._reach_late_ms = None, 0, 0.0
             return
         if self._reach_t_s is None:
             self._reach_t_s, self._reach_late_ms = t_s, self._rest.still_ms(t_s)
@@ -456,10 +456,15 @@ class Detector:
             self._reach_late_ms = 0.0
         self._reach_cells = max(self._reach_cells, self._look.edge_cells)
 
+    @property
+    def _reaches_unmoved(self) -> bool:
+        """What reaches in was never seen to move, as an arm or an item does that comes: light that changes slowly."""
+        return self._reach_late_ms > 1000 * self._settings.look_again_s + self._settings.settle_ms
+
     def _is_shade_at_edge(self, t_s: float) -> bool:
-        """What reaches in was never seen to move, as nobody's arm or item comes: light that changes slowly, unless it stays."""
-        came = self._reach_late_ms <= 1000 * self._settings.look_again_s + self._settings.settle_ms
-        return not came and self._reach_t_s is not None and t_s - self._reach_t_s < self._settings.unmoved_s
+        """Unless it stays for long."""
+        is_new = self._reach_t_s is not None and t_s - self._reach_t_s < self._settings.unmoved_s
+        return self._reaches_unmoved and is_new
 
     def _is_left_at_edge(self, t_s: float) -> bool:
         """Something lies over the edge and no hand holds it: that has drawn back, or nobody could keep so still."""

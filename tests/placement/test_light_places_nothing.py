@@ -163,3 +163,33 @@ def test_what_shows_up_without_motion_must_keep_its_outline() -> None:
     assert at_once_s < 1.0
     assert later_s is not None
     assert 3.0 <= later_s < 4.0
+
+
+def _spot(slant: float = 0.3) -> Grey:
+    """1 within a hard-edged patch of some 800 cells, 0 outside."""
+    y, x = np.mgrid[0:ROWS, 0:COLUMNS].astype(np.float32)
+    inside = (abs(y - 30 + slant * (x - 40)) < 14) & (abs(x - 40) < 14)
+    return np.asarray(cv2.blur(inside.astype(np.float32), (3, 3)), np.float32)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.15, 1.3, 1.6])
+def test_a_hard_spot_of_sun_on_texture_is_nothing(factor: float) -> None:
+    """The tray's own texture shows within it, lit by another factor."""
+    tray = np.asarray(0.6 * _speckled() + 20, np.float32)
+    noise = np.random.default_rng(4).normal(0, 0.3, tray.shape).astype(np.float32)
+    assert look_at(Reference(tray), tray * (1 + (factor - 1) * _spot()) + noise, LIMITS).box is None
+
+
+def test_a_sheet_of_paper_is_no_spot_of_sun() -> None:
+    """As bright and as hard-edged, but it hides the texture."""
+    tray = np.asarray(0.6 * _speckled() + 20, np.float32)
+    seen = tray * (1 - _spot()) + 1.3 * float(tray.mean()) * _spot()
+    assert look_at(Reference(tray), np.asarray(seen, np.float32), LIMITS).box is not None
+
+
+def test_a_clear_bottle_is_no_spot_of_sun() -> None:
+    """The texture shows through it, and the bottle adds its own pattern."""
+    tray = np.asarray(0.6 * _speckled() + 20, np.float32)
+    pattern = cv2.GaussianBlur(np.random.default_rng(9).standard_normal((ROWS, COLUMNS), np.float32), (0, 0), 2.0)
+    seen = tray * (1 - 0.17 * _spot()) + 40 * pattern * _spot()
+    assert look_at(Reference(tray), np.asarray(seen, np.float32), LIMITS).box is not None
