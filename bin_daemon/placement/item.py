@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from bin_daemon.placement.background import FIELDS
+from bin_daemon.placement.background import FIELDS, odd_cells
 from bin_daemon.placement.light import is_light
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ LEAST_SIDE = 5
 
 ADDED = 0.5
 """Of an outline: a spot of light adds less to the tray's texture."""
+
+FAINT = 2.5
+"""An item that differs by less than so many times item_grey nearly everywhere may have parts that differ hardly at all."""
+
+FAINT_PART = 0.4
+"""Share of weak_grey by which those differ, as a mean of 3 x 3 cells."""
+
+NEARBY_FRAC = 0.4
+"""And within a window of this share of the short side around it: a clear bottle that shows its neck alone."""
 
 _SMALL = np.ones((3, 3), np.uint8)
 _NEAR = np.ones((5, 5), np.uint8)
@@ -109,10 +118,12 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     if not is_item.any():
         return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
-    contrast = min(
-        limits.settings.box_frac * float(np.percentile(away[mask], 90)), limits.settings.box_factor * limits.strong_grey
-    )
-    core = mask & ((away > max(limits.weak_grey, contrast)) | (outlines > 0))
+    most = float(np.percentile(away[mask], 90))
+    if most < FAINT * limits.strong_grey:
+        core = _with_faint_parts(mask, away, limits)
+    else:
+        contrast = min(limits.settings.box_frac * most, limits.settings.box_factor * limits.strong_grey)
+        core = mask & ((away > max(limits.weak_grey, contrast)) | (outlines > 0))
     return Look(
         _tight(_box(core), away, mask),
         mask,
@@ -158,6 +169,17 @@ def _with_parts(mask: Mask, labels: Labels, number: int, outlines: Image, limits
     parts = (_cells(labels[near > 0], number) > 0) & (_cells(labels[outlines > 0], number) > 0)
     parts[0] = False
     return np.asarray(mask | parts[labels], np.bool_)
+
+
+def _with_faint_parts(mask: Mask, away: Grey, limits: Limits) -> Mask:
+    """Add what differs hardly but over an area, and hangs together with the item; nothing that comes in over the edge."""
+    side = odd_cells(NEARBY_FRAC, mask.shape)
+    near = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
+    faint = near & (cv2.blur(away, (3, 3)) > FAINT_PART * limits.weak_grey)
+    number, labels = _patches((faint | mask).astype(np.uint8))
+    own = (_cells(labels[mask], number) > 0) & (_cells(_edge(labels), number) == 0)
+    own[0] = False
+    return np.asarray(mask | own[labels], np.bool_)
 
 
 def _from_outside(labels: Labels, number: int, outlined: cv2.typing.MatLike, limits: Limits) -> tuple[Mask, Mask]:
