@@ -25,6 +25,8 @@ NOISE_FRAMES = 4
 """While nothing moves, the noise of a noisy camera is measured in every fourth frame: it changes with the light, no faster."""
 MEDIAN_TO_SPREAD = 1.05
 """Of normal noise: spread over the median's size (1.48), less what a second picture's noise adds (1.41)."""
+CRUMBS = 10.0
+"""An exposure that hunts leaves something around highlights: with a tenth more or less light twice as many cells may differ."""
 SAMPLE = 3
 """Every third cell in both directions is plenty for a median."""
 
@@ -82,7 +84,8 @@ class Rest:
         left = anchor.outlines(grey)
         # The median is of bare tray even while a hand moves.
         self._measure(MEDIAN_TO_SPREAD * float(np.median(left[::SAMPLE, ::SAMPLE])))
-        return not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > self.limits.motion_cells
+        crumbs = 1 + CRUMBS * abs(anchor.gain(grey) - 1)
+        return not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > crumbs * self.limits.motion_cells
 
     def _measure(self, spread_grey: float) -> None:
         known = self.limits.noise_grey
