@@ -217,6 +217,10 @@ class Reference:
             self._relief
         )
 
+    def gain(self, grey: Grey) -> float:
+        """The factor of ``grey``'s light against this picture's."""
+        return self._without_bands(grey)[1]
+
     def _gain(self, grey: Grey) -> float:
         return max(GAIN_RANGE[0], float(cv2.mean(grey)[0]) / self._brightness)
 
