@@ -188,7 +188,8 @@ class Detector:
             self._looked_t_s = frame.t_s
             self._watch_reach(frame.t_s)
             item = None if self._counted is None else self._counted.mask
-            if not self._reaches_unmoved:
+            is_shadow = self._reaches_unmoved or (self._look.is_across and self._counted is None)
+            if not is_shadow:
                 self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
                 self._clarity = self._tray.clarity(grey)
@@ -435,7 +436,7 @@ class Detector:
         reaches &= not self._is_shade_at_edge(frame.t_s)
         left = reaches and self._is_left_at_edge(frame.t_s)
         self._told.watch(TrayKind.AT_EDGE, frame, box, holds=left)
-        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left)
+        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left and not look.is_across)
         if self._clarity is not None:
             self._told.watch(TrayKind.LENS_DIRTY, frame, holds=self._is_veiled)
         if self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:

@@ -72,6 +72,8 @@ class Look:
     """How large that is."""
     reach: Mask | None = None
     """Where that is."""
+    is_across: bool = False
+    """All that reaches in lies over two opposite edges, as the edge of a cloud's shadow does and nobody's arm."""
 
 
 NOTHING = Look()
@@ -104,7 +106,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     is_strong = _cells(labels[strong], number) >= limits.strong_cells
     reaching = arms & is_strong
     reaching &= ~_lit(reaching, labels, tray, grey, limits)
-    reach = _Reach.of(labels, reaching)
+    reach = _Reach.of(labels, reaching, limits)
     if arms.any() or shadows.any():
         number, labels = _patches(((labels > 0) & ~arms[labels] & ((outlined > 0) | ~shadows[labels])).astype(np.uint8))
     cells = _cells(labels, number)
@@ -116,7 +118,13 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     is_item[0] = False
     is_item &= ~_lit(is_item, labels, tray, grey, limits)
     if not is_item.any():
-        return Look(at_edge=reach.cells > 0, edge_box=reach.box, edge_cells=reach.cells, reach=reach.mask)
+        return Look(
+            at_edge=reach.cells > 0,
+            edge_box=reach.box,
+            edge_cells=reach.cells,
+            reach=reach.mask,
+            is_across=reach.is_across,
+        )
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
     most = float(np.percentile(away[mask], 90))
     if most < FAINT * limits.strong_grey:
@@ -133,6 +141,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
         reach.box,
         reach.cells,
         reach.mask,
+        reach.is_across,
     )
 
 
@@ -143,13 +152,19 @@ class _Reach:
     box: Box | None
     cells: int
     mask: Mask | None = None
+    is_across: bool = False
 
     @classmethod
-    def of(cls, labels: Labels, reaching: Mask) -> _Reach:
+    def of(cls, labels: Labels, reaching: Mask, limits: Limits) -> _Reach:
         if not reaching.any():
             return cls(None, 0)
         mask = np.asarray(reaching[labels], np.bool_)
-        return cls(_box(mask), int(mask.sum()), mask)
+        top, bottom, left, right = (
+            _cells(edge, len(reaching)) > limits.edge_cells
+            for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+        )
+        across = (top & bottom) | (left & right)
+        return cls(_box(mask), int(mask.sum()), mask, bool(across[reaching].all()))
 
 
 def _lit(patches: Mask, labels: Labels, tray: Reference, grey: Grey, limits: Limits) -> Mask:
