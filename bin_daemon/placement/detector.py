@@ -93,6 +93,7 @@ class Detector:
         self._reach_cells = 0
         self._reach_t_s: float | None = None
         self._reach_late_ms = 0.0
+        self._reached_across = False
         self._clarity: float | None = None
         self._is_stale = False
         self._is_knocked: bool | None = None
@@ -188,7 +189,7 @@ class Detector:
             self._looked_t_s = frame.t_s
             self._watch_reach(frame.t_s)
             item = None if self._counted is None else self._counted.mask
-            is_shadow = self._reaches_unmoved or (self._look.is_across and self._counted is None)
+            is_shadow = self._reaches_unmoved or (self._reached_across and self._counted is None)
             if not is_shadow:
                 self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
@@ -436,7 +437,7 @@ class Detector:
         reaches &= not self._is_shade_at_edge(frame.t_s)
         left = reaches and self._is_left_at_edge(frame.t_s)
         self._told.watch(TrayKind.AT_EDGE, frame, box, holds=left)
-        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left and not look.is_across)
+        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left and not self._reached_across)
         if self._clarity is not None:
             self._told.watch(TrayKind.LENS_DIRTY, frame, holds=self._is_veiled)
         if self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:
@@ -450,12 +451,14 @@ class Detector:
         """Since when something reaches in, how large it was, and how long the picture had rested when it was first seen."""
         if not self._look.at_edge:
             self._reach_t_s, self._reach_cells, self._reach_late_ms = None, 0, 0.0
+            self._reached_across = False
             return
         if self._reach_t_s is None:
             self._reach_t_s, self._reach_late_ms = t_s, self._rest.still_ms(t_s)
         elif self._rest.still_ms(t_s) == 0.0:
             self._reach_late_ms = 0.0
         self._reach_cells = max(self._reach_cells, self._look.edge_cells)
+        self._reached_across |= self._look.is_across  # a shadow that leaves lies over one edge at last
 
     @property
     def _reaches_unmoved(self) -> bool:
