@@ -7,7 +7,7 @@ import numpy as np
 
 from bin_daemon.config.settings import PlacementSettings
 from bin_daemon.domain import LidPosition, LidsState, LidState
-from bin_daemon.placement.background import Reference
+from bin_daemon.placement.background import Reference, smooth
 from bin_daemon.placement.item import look_at
 from bin_daemon.placement.states import Limits
 from bin_daemon.placement.view import is_moved
@@ -62,11 +62,11 @@ def test_fog_that_comes_is_no_item() -> None:
 
 def test_a_faint_items_box_holds_its_faint_parts() -> None:
     """A clear bottle whose cap is seen well and whose body hardly: the box is of both."""
-    plain = np.full((ROWS, COLUMNS), 130, np.float32)
+    plain = np.full((ROWS, COLUMNS), 130, np.uint8)
     bottle = plain.copy()
     cv2.rectangle(bottle, (50, 24), (60, 36), 133, -1)
     cv2.rectangle(bottle, (61, 26), (66, 34), 142, -1)
-    look = look_at(Reference(plain), cv2.blur(bottle, (3, 3)), LIMITS)
+    look = look_at(Reference(smooth(plain)), smooth(bottle), LIMITS)
     assert look.box is not None
     assert look.box[0] <= 52
     assert look.box[0] + look.box[2] >= 65
@@ -74,8 +74,8 @@ def test_a_faint_items_box_holds_its_faint_parts() -> None:
 
 def test_a_tray_with_one_edge_is_not_moved_by_an_item_at_the_rim() -> None:
     """A shift along that edge puts the item out of the picture and changes nothing else: it foretells no outline of it."""
-    bare = np.full((ROWS, COLUMNS), 110, np.float32)
+    bare = np.full((ROWS, COLUMNS), 110, np.uint8)
     bare[42:] = 165
     half_on = bare.copy()
     cv2.rectangle(half_on, (0, 27), (8, 36), 55, -1)
-    assert not is_moved(Reference(cv2.blur(bare, (3, 3))), cv2.blur(half_on, (3, 3)), LIMITS)
+    assert not is_moved(Reference(smooth(bare)), smooth(half_on), LIMITS)

@@ -162,3 +162,17 @@ def test_a_mark_that_an_item_leaves_is_tray_at_once() -> None:
     watch.show(marked, seconds=3.0)
     watch.show(with_item(marked, x=12), seconds=1.5)
     assert watch.told == ["placement", "tray_stained", "placement"]
+
+
+@pytest.mark.parametrize(("stays_s", "told"), [(2.5, []), (9.0, ["at_edge"])])
+def test_what_reaches_in_without_motion_is_a_shade_until_it_stays(stays_s: float, told: list[str]) -> None:
+    """A shade at the edge that comes too slowly to be motion is told to nobody, unless it stays."""
+    watch, bare = Watch(), drawn_tray(texture=0.0)
+    watch.detector = Detector(PlacementSettings(motion_grey=12.0), str)
+    watch.show(bare, seconds=3)
+    shaded = bare.copy()
+    shaded[12:40, :14] -= 20
+    watch.show(shaded, seconds=stays_s)
+    assert watch.detector.look.at_edge
+    watch.show(bare, seconds=2)
+    assert watch.told == told
