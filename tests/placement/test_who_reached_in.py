@@ -8,6 +8,7 @@ import pytest
 
 from bin_daemon.config.settings import PlacementSettings
 from bin_daemon.domain import Sight, TrayKind
+from bin_daemon.placement import Detector
 from bin_daemon.placement.background import Reference
 from bin_daemon.placement.counted import is_ghost
 from bin_daemon.placement.item import look_at
