@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import cv2
 import numpy as np
 import pytest
 
 from bin_daemon.config.settings import PlacementSettings
-from bin_daemon.domain import Frame, LidsState, Sight, TrayKind
+from bin_daemon.domain import Sight, TrayKind
 from bin_daemon.placement import Detector
 from bin_daemon.placement.background import Reference
 from bin_daemon.placement.counted import is_ghost
@@ -17,119 +15,69 @@ from bin_daemon.placement.item import look_at
 from bin_daemon.placement.states import Limits
 from bin_daemon.placement.view import is_moved
 from bin_daemon.placement.visit import Visit, is_opening
-
-ROWS, COLUMNS = 60, 100
-UNREPORTED = LidsState(connected=False)
-
-
-def _tray(seed: int = 1, texture: float = 14.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    grain = cv2.GaussianBlur(rng.standard_normal((ROWS, COLUMNS), np.float32), (0, 0), 1.2)
-    bare = np.asarray(130 + texture * grain, np.float32)
-    cv2.rectangle(bare, (4, 4), (COLUMNS - 5, ROWS - 5), 90, 2)
-    return bare
-
-
-class Watch:
-    """A detector that gets no lid reports, and what it told; 15 frames a second, little noise."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self._rng, self._seq, ids = np.random.default_rng(2), count(), count()
-        self.detector = Detector(PlacementSettings(), lambda: f"item-{next(ids)}")
-
-    def show(self, *pictures: np.ndarray, seconds: float = 0.0) -> None:
-        """Each of ``pictures`` once; with ``seconds`` the last one stays so long."""
-        for picture in (*pictures, *(pictures[-1:] * round(15 * seconds))):
-            seen = picture + self._rng.standard_normal(picture.shape, np.float32)
-            n = next(self._seq)
-            grey8 = np.clip(seen, 0, 255).astype(np.uint8)
-            self.detector.update(
-                Frame(n, n / 15, COLUMNS * 8, ROWS * 8, grey8, lambda: np.zeros((1, 1, 3), np.uint8)), UNREPORTED
-            )
-            self.told += [outcome.kind.value for outcome in self.detector.take()]
-
-
-def _with_item(bare: np.ndarray, grey: float = 60, x: int = 40) -> np.ndarray:
-    picture = bare.copy()
-    cv2.rectangle(picture, (x, 22), (x + 17, 36), float(bare.mean()) + grey, -1)
-    return np.asarray(picture, np.float32)
-
-
-def _with_arm(picture: np.ndarray, reach: int) -> np.ndarray:
-    shown = picture.copy()
-    if reach > 0:
-        cv2.line(shown, (-10, 52), (reach, 52 - reach // 3), 215, 11)
-    return np.asarray(shown, np.float32)
-
-
-def _with_shaft(picture: np.ndarray, width: int) -> np.ndarray:
-    shown = picture.copy()
-    if width:
-        cv2.rectangle(shown, (0, 8), (width, ROWS - 9), 12, -1)
-    return np.asarray(shown, np.float32)
+from tests.placement.drawn_tray import COLUMNS, ROWS, Watch, drawn_tray, with_arm, with_item, with_shaft
 
 
 def test_an_item_that_falls_into_an_open_lid_is_placed_once_and_nothing_else_is_said() -> None:
     """No reports, a dark shaft that opens from the edge: neither the shaft nor the item's going is told."""
-    bare, watch = _tray(), Watch()
-    lain = _with_item(bare)
+    bare, watch = drawn_tray(), Watch()
+    lain = with_item(bare)
     watch.show(bare, seconds=1.5)
     for _ in range(2):
         watch.show(lain, seconds=1.5)
-        watch.show(*(_with_shaft(lain, w) for w in range(4, 24, 4)))
-        watch.show(_with_shaft(bare, 24), seconds=1.3)
-        watch.show(*(_with_shaft(bare, w) for w in range(24, -1, -4)), seconds=1.2)
+        watch.show(*(with_shaft(lain, w) for w in range(4, 24, 4)))
+        watch.show(with_shaft(bare, 24), seconds=1.3)
+        watch.show(*(with_shaft(bare, w) for w in range(24, -1, -4)), seconds=1.2)
     assert watch.told == ["placement", "placement"]
 
 
 def test_a_hand_that_takes_the_item_is_told_without_reports() -> None:
     """An arm comes while the item lies there, and both go: taken back."""
-    bare, watch = _tray(), Watch()
-    lain = _with_item(bare)
+    bare, watch = drawn_tray(), Watch()
+    lain = with_item(bare)
     watch.show(bare, seconds=1.5)
     watch.show(lain, seconds=1.5)
-    watch.show(*(_with_arm(lain, r) for r in range(6, 60, 6)), seconds=0.3)
-    watch.show(*(_with_arm(bare, r) for r in range(54, -1, -6)), seconds=1.2)
+    watch.show(*(with_arm(lain, r) for r in range(6, 60, 6)), seconds=0.3)
+    watch.show(*(with_arm(bare, r) for r in range(54, -1, -6)), seconds=1.2)
     assert watch.told == ["placement", "taken_back"]
 
 
 @pytest.mark.parametrize(("stays_s", "told"), [(0.5, 1), (2.5, 1), (0.0, 0)])
 def test_a_hand_that_leaves_nothing_is_told_once(stays_s: float, told: int) -> None:
     """Whether it stays or only dips in; what passes through is told by nobody."""
-    bare, watch = _tray(), Watch()
+    bare, watch = drawn_tray(), Watch()
     step = 6 if stays_s else 20
     watch.show(bare, seconds=1.5)
-    watch.show(*(_with_arm(bare, r) for r in range(6, 60, step)), seconds=stays_s)
-    watch.show(*(_with_arm(bare, r) for r in range(54, -1, -step)), bare, seconds=1.2)
+    watch.show(*(with_arm(bare, r) for r in range(6, 60, step)), seconds=stays_s)
+    watch.show(*(with_arm(bare, r) for r in range(54, -1, -step)), bare, seconds=1.2)
     assert watch.told == ["hand_present"] * told
 
 
 def test_a_hand_that_brings_an_item_is_not_told() -> None:
     """It is gone as fast as it came, and the item says enough."""
-    bare, watch = _tray(), Watch()
-    lain = _with_item(bare)
+    bare, watch = drawn_tray(), Watch()
+    lain = with_item(bare)
     watch.show(bare, seconds=1.5)
-    watch.show(*(_with_arm(bare, r) for r in range(6, 60, 6)))
-    watch.show(*(_with_arm(lain, r) for r in range(54, -1, -6)), lain, seconds=1.2)
+    watch.show(*(with_arm(bare, r) for r in range(6, 60, 6)))
+    watch.show(*(with_arm(lain, r) for r in range(54, -1, -6)), lain, seconds=1.2)
     assert watch.told == ["placement"]
 
 
 def test_an_item_that_slides_out_of_the_picture_was_not_taken() -> None:
     """It touches the edge only after it has left its place: fallen, however it went."""
-    bare, watch = _tray(), Watch()
+    bare, watch = drawn_tray(), Watch()
     watch.show(bare, seconds=1.5)
-    watch.show(_with_item(bare), seconds=1.5)
-    watch.show(*(_with_item(bare, x=x) for x in range(46, 100, 9)), bare, seconds=1.2)
+    watch.show(with_item(bare), seconds=1.5)
+    watch.show(*(with_item(bare, x=x) for x in range(46, 100, 9)), bare, seconds=1.2)
     assert watch.told == ["placement"]
 
 
 def test_an_arm_is_no_opening_and_a_shaft_is() -> None:
     """Upright or dark is an opening, slanting and bright is an arm; each counted for what it is."""
-    bare = _tray()
+    bare = drawn_tray()
     limits = Limits(PlacementSettings(), ROWS, COLUMNS)
     tray = Reference(bare)
-    for picture, opening in ((_with_shaft(bare, 20), True), (_with_arm(bare, 60), False)):
+    for picture, opening in ((with_shaft(bare, 20), True), (with_arm(bare, 60), False)):
         visit, look = Visit(), look_at(tray, picture, limits)
         assert look.reach is not None
         assert is_opening(look.reach, picture, bare) is opening
@@ -141,7 +89,7 @@ def test_an_arm_is_no_opening_and_a_shaft_is() -> None:
 @pytest.mark.parametrize(("right", "down", "turn"), [(5, 0, 0), (-3, 4, 0), (2, -3, 3)])
 def test_a_knock_is_a_shift_and_a_turn(right: int, down: int, turn: float) -> None:
     """The same tray from another place is known; the same shift with a changed lamp, too."""
-    wide = cv2.copyMakeBorder(_tray(), 10, 10, 10, 10, cv2.BORDER_REFLECT)
+    wide = cv2.copyMakeBorder(drawn_tray(), 10, 10, 10, 10, cv2.BORDER_REFLECT)
     matrix = cv2.getRotationMatrix2D((60, 40), turn, 1.0)
     matrix[:, 2] += (right, down)
     knocked = cv2.warpAffine(wide, matrix, (COLUMNS + 20, ROWS + 20))[10:-10, 10:-10]
@@ -153,15 +101,15 @@ def test_a_knock_is_a_shift_and_a_turn(right: int, down: int, turn: float) -> No
 
 def test_an_item_an_arm_and_light_are_no_knock() -> None:
     """What a shift cannot undo is no other view."""
-    bare = _tray()
+    bare = drawn_tray()
     limits = Limits(PlacementSettings(), ROWS, COLUMNS)
-    for picture in (_with_item(bare), _with_arm(bare, 60), _with_shaft(bare, 30), np.asarray(0.6 * bare, np.float32)):
+    for picture in (with_item(bare), with_arm(bare, 60), with_shaft(bare, 30), np.asarray(0.6 * bare, np.float32)):
         assert not is_moved(Reference(bare), picture, limits)
 
 
 def test_a_knock_that_shows_only_along_the_edge_is_told_and_learnt() -> None:
     """A plain tray moves half a hand's width: no arm for ever, but camera_moved once, and the next item counts."""
-    plain = _tray(texture=2.5)
+    plain = drawn_tray(texture=2.5)
     knocked = np.asarray(
         cv2.warpAffine(plain, np.array([[1, 0, 0], [0, 1, 4]], np.float32), (COLUMNS, ROWS), borderValue=130),
         np.float32,
@@ -169,7 +117,7 @@ def test_a_knock_that_shows_only_along_the_edge_is_told_and_learnt() -> None:
     watch = Watch()
     watch.show(plain, seconds=1.5)
     watch.show(knocked, seconds=4.5)
-    watch.show(_with_item(knocked), seconds=1.2)
+    watch.show(with_item(knocked), seconds=1.2)
     assert [kind for kind in watch.told if kind != TrayKind.HAND_PRESENT.value] == ["camera_moved", "placement"]
 
 
@@ -178,13 +126,13 @@ def test_a_plain_tray_is_no_covered_lens() -> None:
     plain, watch = np.full((ROWS, COLUMNS), 120, np.float32), Watch()
     watch.show(plain, seconds=2.5)
     assert watch.detector.sight is Sight.OK
-    watch.show(_with_item(plain), seconds=1.2)
+    watch.show(with_item(plain), seconds=1.2)
     assert watch.told == ["placement"]
 
 
 def test_a_large_item_within_the_rim_is_placed() -> None:
     """Two thirds of each side, but the rim is as it was: an item, and no other view."""
-    bare, watch = _tray(), Watch()
+    bare, watch = drawn_tray(), Watch()
     crate = bare.copy()
     noise = np.random.default_rng(7).uniform(70, 190, (ROWS - 24, COLUMNS - 32))
     crate[12:-12, 16:-16] = noise
@@ -195,32 +143,32 @@ def test_a_large_item_within_the_rim_is_placed() -> None:
 
 def test_a_plain_item_on_a_speckled_tray_is_no_ghost() -> None:
     """It looks more like its surroundings than the speckles do, but it has the outline; a laid-bare tray has it in the model."""
-    speckled = _tray(texture=40.0)
+    speckled = drawn_tray(texture=40.0)
     shown = speckled.copy()
     cv2.rectangle(shown, (40, 22), (57, 36), 150, -1)
     mask = np.zeros(shown.shape, np.bool_)
     mask[22:37, 40:58] = True
     assert not is_ghost(mask, shown, speckled, 4.5)
     flat = np.full((ROWS, COLUMNS), 120, np.float32)
-    assert is_ghost(mask, flat, _with_item(flat), 4.5)
+    assert is_ghost(mask, flat, with_item(flat), 4.5)
 
 
 def test_a_mark_that_an_item_leaves_is_tray_at_once() -> None:
     """It falls and leaves a dark spot: told as a stain, never placed, and the next item beside it counts."""
-    bare, watch = _tray(), Watch()
+    bare, watch = drawn_tray(), Watch()
     marked = bare.copy()
     cv2.circle(marked, (49, 29), 3, 60.0, -1)
     watch.show(bare, seconds=1.5)
-    watch.show(_with_item(bare), seconds=1.5)
+    watch.show(with_item(bare), seconds=1.5)
     watch.show(marked, seconds=3.0)
-    watch.show(_with_item(marked, x=12), seconds=1.5)
+    watch.show(with_item(marked, x=12), seconds=1.5)
     assert watch.told == ["placement", "tray_stained", "placement"]
 
 
 @pytest.mark.parametrize(("stays_s", "told"), [(2.5, []), (9.0, ["at_edge"])])
 def test_what_reaches_in_without_motion_is_a_shade_until_it_stays(stays_s: float, told: list[str]) -> None:
     """A shade at the edge that comes too slowly to be motion is told to nobody, unless it stays."""
-    watch, bare = Watch(), _tray(texture=0.0)
+    watch, bare = Watch(), drawn_tray(texture=0.0)
     watch.detector = Detector(PlacementSettings(motion_grey=12.0), str)
     watch.show(bare, seconds=3)
     shaded = bare.copy()
