@@ -87,7 +87,9 @@ class Rest:
         # The median is of bare tray even while a hand moves.
         self._measure(MEDIAN_TO_SPREAD * float(np.median(left[::SAMPLE, ::SAMPLE])))
         crumbs = min(1 + CRUMBS * abs(anchor.gain(grey) - 1), MOST_CRUMBS)
-        return not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > crumbs * self.limits.motion_cells
+        return (
+            not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > crumbs * self.limits.motion_cells
+        )
 
     def _measure(self, spread_grey: float) -> None:
         known = self.limits.noise_grey

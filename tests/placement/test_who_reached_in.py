@@ -181,7 +181,7 @@ def test_what_reaches_in_without_motion_is_a_shade_until_it_stays(stays_s: float
 
 def test_a_shadow_that_moves_over_the_tray_is_no_hand() -> None:
     """Its hard edge lies over two opposite edges of the picture, and over one at last: nobody is told of it."""
-    watch, bare = Watch(), _tray()
+    watch, bare = Watch(), drawn_tray()
     watch.show(bare, seconds=3)
     across = np.arange(COLUMNS)[None, :] + 0.1 * np.arange(ROWS)[:, None]
     for edge in range(0, 130, 2):
