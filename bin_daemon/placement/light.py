@@ -27,18 +27,26 @@ bottle on a coarse one reaches 0.94, and is told by what it adds."""
 
 
 def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
-    """True when ``grey`` shows the tray's texture where ``patch`` is 1, in another light and no more than that.
+    """True when ``grey`` shows the tray's texture where ``patch`` is 1, and in its holes, in another light and no more than that.
 
     What lies there adds a pattern; ``added_grey`` is the spread of the faintest.
     """
-    inner = cv2.erode(patch, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
-    if int(np.count_nonzero(inner)) < LEAST_CELLS:
+    x, y, width, height = cv2.boundingRect(patch)
+    if min(width, height) <= len(RIM) or (width - len(RIM) + 1) * (height - len(RIM) + 1) < LEAST_CELLS:
         return False
-    below, seen = tray[inner], grey[inner]
-    factor = float(seen.mean()) / max(1.0, float(below.mean()))
+    within = slice(y, y + height), slice(x, x + width)
+    tray, grey = tray[within], grey[within]
+    contours, _ = cv2.findContours(patch[within], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros((height, width), np.uint8), contours, -1, 1, cv2.FILLED)
+    mask = cv2.erode(filled, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    if cv2.countNonZero(mask) < LEAST_CELLS:
+        return False
+    factor = cv2.mean(grey, mask)[0] / max(1.0, cv2.mean(tray, mask)[0])
     # An item adds its own pattern: most are told by this alone.
-    if float(np.std(seen - factor * below)) >= 2 * added_grey:
+    if cv2.meanStdDev(cv2.addWeighted(grey, 1.0, tray, -factor, 0.0), mask=mask)[1][0, 0] >= 2 * added_grey:
         return False
+    inner = mask > 0
+    below, seen = tray[inner], grey[inner]
     rows, columns = np.nonzero(inner)
     slope = np.stack((rows, columns, np.ones(len(rows))), axis=1).astype(np.float32)
     pair = np.stack((factor * below, seen), axis=1)
