@@ -36,9 +36,11 @@ def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
         return False
     within = slice(y, y + height), slice(x, x + width)
     tray, grey = tray[within], grey[within]
-    contours, _ = cv2.findContours(patch[within], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(np.zeros((height, width), np.uint8), contours, -1, 1, cv2.FILLED)
-    mask = cv2.erode(filled, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    part = np.ascontiguousarray(patch[within])
+    mask = _inner(part)
+    if cv2.countNonZero(mask) < LEAST_CELLS:
+        contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        mask = _inner(cv2.drawContours(part, contours, -1, 1, cv2.FILLED))
     if cv2.countNonZero(mask) < LEAST_CELLS:
         return False
     factor = cv2.mean(grey, mask)[0] / max(1.0, cv2.mean(tray, mask)[0])
@@ -54,3 +56,7 @@ def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
     if float(np.std(over - under)) >= added_grey:
         return False
     return float(np.vdot(under, over)) > ALIKE * float(np.linalg.norm(under)) * float(np.linalg.norm(over))
+
+
+def _inner(patch: cv2.typing.MatLike) -> cv2.typing.MatLike:
+    return cv2.erode(patch, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
