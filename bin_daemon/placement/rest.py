@@ -16,7 +16,7 @@ from bin_daemon.placement.background import Reference
 
 if TYPE_CHECKING:
     from bin_daemon.domain import Frame
-    from bin_daemon.placement.background import Grey
+    from bin_daemon.placement.background import Grey, Mask
     from bin_daemon.placement.states import Limits
 
 NOISE_SHARE = 0.1
@@ -29,8 +29,13 @@ CRUMBS = 10.0
 """An exposure that hunts leaves something around highlights: with a tenth more or less light twice as many cells may differ."""
 MOST_CRUMBS = 2.0
 """And never more: what comes in while the light is another than at the beginning of the rest must be seen."""
+SHINE_GREY = 225
+SHINE_FRAC = 0.15
+"""Near what is so bright a flickering lamp's bands are cut off; with more of it in the picture it is the tray that is bright."""
 SAMPLE = 3
 """Every third cell in both directions is plenty for a median."""
+
+_NEXT = np.ones((3, 3), np.uint8)
 
 
 class Rest:
@@ -86,13 +91,22 @@ class Rest:
         left = anchor.outlines(grey)
         # The median is of bare tray even while a hand moves.
         self._measure(MEDIAN_TO_SPREAD * float(np.median(left[::SAMPLE, ::SAMPLE])))
+        if is_still:
+            return False
         crumbs = min(1 + CRUMBS * abs(anchor.gain(grey) - 1), MOST_CRUMBS)
-        return (
-            not is_still and int(np.count_nonzero(left > self.limits.motion_grey)) > crumbs * self.limits.motion_cells
-        )
+        changed = (left > self.limits.motion_grey) & ~_near_shine(anchor.grey, grey)
+        return int(np.count_nonzero(changed)) > crumbs * self.limits.motion_cells
 
     def _measure(self, spread_grey: float) -> None:
         known = self.limits.noise_grey
         noise = known + NOISE_SHARE * (spread_grey - known) if known else spread_grey
         if abs(noise - known) > 0.01:  # noqa: PLR2004 - grey levels, far below any limit
             self.limits = replace(self.limits, noise_grey=noise)
+
+
+def _near_shine(anchor: Grey, grey: Grey) -> Mask:
+    """Cells at highlights; none where a good part of the picture is one."""
+    shine = (cv2.max(anchor, grey) >= SHINE_GREY).astype(np.uint8)
+    if cv2.countNonZero(shine) > SHINE_FRAC * shine.size:
+        shine[:] = 0
+    return np.asarray(cv2.dilate(shine, _NEXT) > 0, np.bool_)
