@@ -79,3 +79,15 @@ def test_a_tray_with_one_edge_is_not_moved_by_an_item_at_the_rim() -> None:
     half_on = bare.copy()
     cv2.rectangle(half_on, (0, 27), (8, 36), 55, -1)
     assert not is_moved(Reference(smooth(bare)), smooth(half_on), LIMITS)
+
+
+def test_an_item_with_highlights_rests_under_a_flickering_lamp() -> None:
+    """Where it is nearly white the sensor cuts the bands off; that is no motion, and the item is placed once."""
+    bare, watch = drawn_tray(), Watch()
+    shiny = with_item(bare, grey=110)
+    shiny[22:37, 40:58] += 60 * cv2.GaussianBlur(np.random.default_rng(3).standard_normal((15, 18)), (0, 0), 1.0)
+    for picture, frames in ((bare, 25), (shiny, 30)):
+        for n in range(frames):
+            bands = 1 + 0.08 * np.sin(2 * np.pi * (np.arange(ROWS)[:, None] / 40 + 0.37 * n))
+            watch.show(np.asarray(picture * bands, np.float32))
+    assert watch.told == ["placement"]
