@@ -34,7 +34,8 @@ def shown(smart_bin: Bin) -> list[Pattern]:
 
 
 def state(smart_bin: Bin) -> dict[str, Any]:
-    """The retained state as a dashboard has it."""
+    """The retained state as a dashboard has it, once it has come."""
+    wait_for(lambda: smart_bin.subscriber.last("/state"), "the first state")
     return dict(json.loads(smart_bin.subscriber.last("/state") or b"{}"))
 
 

@@ -29,14 +29,21 @@ def path(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "run" / "control.sock"
     worker = Worker("control", ControlSocket(path, echo).session)
     worker.start()
-    for _ in range(100):
-        if path.exists():
-            break
-        worker.join(0.02)
+    assert served(path, worker)
     yield path
     worker.stop()
     assert worker.join(BOUND_S)
     assert not path.exists()
+
+
+def served(path: Path, worker: Worker) -> bool:
+    """Whether somebody listens; the file is there a moment earlier."""
+    for _ in range(500):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, contextlib.suppress(OSError):
+            client.connect(str(path))
+            return True
+        worker.join(0.02)
+    return False
 
 
 def raw(path: Path, data: bytes) -> bytes:
