@@ -94,8 +94,8 @@ class Rest:
         if is_still:
             return False
         crumbs = min(1 + CRUMBS * abs(anchor.gain(grey) - 1), MOST_CRUMBS)
-        changed = (left > self.limits.motion_grey) & ~_near_shine(anchor.grey, grey)
-        return int(np.count_nonzero(changed)) > crumbs * self.limits.motion_cells
+        moving = (left > self.limits.motion_grey) & ~_near_shine(anchor.grey, grey)
+        return int(np.count_nonzero(moving)) > crumbs * self.limits.motion_cells
 
     def _measure(self, spread_grey: float) -> None:
         known = self.limits.noise_grey
