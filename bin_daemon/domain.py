@@ -91,7 +91,7 @@ class Placement:
 
 
 class TrayKind(str, Enum):
-    """What the tray can show; the first two come with a `Placement`."""
+    """What the tray can show."""
 
     PLACEMENT = "placement"
     """One item has come to rest."""
@@ -114,6 +114,10 @@ class TrayKind(str, Enum):
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     COVERED = "covered"
+
+
+PLACED = frozenset({TrayKind.PLACEMENT, TrayKind.MULTI_ITEM})
+"""These come with a `Placement`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,19 @@ from typing import Any
 import structlog
 
 from bin_daemon.domain import (
+    PLACED,
     Classification,
     Decision,
     LidReport,
     ManualRequest,
     Outcome,
     Placement,
-    TrayKind,
     TrayOutcome,
 )
 from bin_daemon.pipeline import JournalPort
 from bin_daemon.service.health import Latencies
 
 GOOD = frozenset({Outcome.CLOSED, Outcome.UNCONFIRMED})
-PLACED = frozenset({TrayKind.PLACEMENT, TrayKind.MULTI_ITEM})
 
 
 class Tally:

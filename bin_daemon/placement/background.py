@@ -91,13 +91,6 @@ def odd_cells(share: float, shape: tuple[int, ...]) -> int:
     return max(5, 2 * round(share * min(shape) / 2) + 1)
 
 
-def gain_between(reference: Grey, grey: Grey) -> float:
-    """The factor that makes ``reference`` look lit like ``grey``: median of the ratio."""
-    ratio = (grey[::SAMPLE_STEP, ::SAMPLE_STEP] + 1) / (reference[::SAMPLE_STEP, ::SAMPLE_STEP] + 1)
-    middle = ratio.size // 2
-    return min(max(float(np.partition(ratio, middle, axis=None)[middle]), GAIN_RANGE[0]), GAIN_RANGE[1])
-
-
 def _lift(gain: float) -> float:
     """Back to the grey levels of the reference's light where it has become darker: an item's contrast fades with the lamp."""
     return 1.0 / min(1.0, max(gain, DARKEST_GAIN))
@@ -156,7 +149,7 @@ class Reference:
         Much cheaper than `outlines`, and no less sensitive: light that changes leaves more here, things leave as much.
         """
         away = cv2.subtract(grey, self.grey)
-        return np.asarray(cv2.absdiff(away, self._blur(away)) * np.float32(_lift(self._gain(grey))), np.float32)
+        return np.asarray(cv2.absdiff(away, self._blur(away)) * np.float32(_lift(self._mean_gain(grey))), np.float32)
 
     def outlines(self, grey: Grey) -> Grey:
         """What no light can explain, unsigned, in grey levels of the reference's light; highest along outlines.
@@ -208,7 +201,7 @@ class Reference:
         if np.count_nonzero(telling) < LEAST_FIELDS or float(np.mean(grey >= CLIPPED_GREY)) > CLIPPED_FRAC:
             return None
         left = _power(np.asarray(cv2.subtract(grey, self._blur(grey)), np.float32))[telling] / before[telling]
-        return math.sqrt(float(np.percentile(left, 100 * CLEAR_FIELDS))) / self._gain(grey)
+        return math.sqrt(float(np.percentile(left, 100 * CLEAR_FIELDS))) / self._mean_gain(grey)
 
     def resembles(self, grey: Grey) -> bool:
         """Whether the picture shows this one's texture in its places."""
@@ -221,7 +214,7 @@ class Reference:
         """The factor of ``grey``'s light against this picture's."""
         return self._without_bands(grey)[1]
 
-    def _gain(self, grey: Grey) -> float:
+    def _mean_gain(self, grey: Grey) -> float:
         return max(GAIN_RANGE[0], float(cv2.mean(grey)[0]) / self._brightness)
 
     def _without_bands(self, grey: Grey) -> tuple[Grey, float]:

@@ -19,6 +19,7 @@ from bin_daemon.placement.background import EmptyTray, smooth
 from bin_daemon.placement.counted import Change, Counted, change, is_ghost
 from bin_daemon.placement.item import NOTHING, look_at
 from bin_daemon.placement.quality import sight_of
+from bin_daemon.placement.reach import Reach
 from bin_daemon.placement.region import Region
 from bin_daemon.placement.rest import Rest
 from bin_daemon.placement.states import PLACES, Limits, Seen, State, process
@@ -48,9 +49,6 @@ VEILING = 0.85
 
 PLAIN = 2.0
 """A tray with less than so many times ``flat_std`` of structure has none to lose."""
-
-DRAWN_BACK_FRAC = 0.6
-"""What reached in has become smaller than this share of its largest: an arm has drawn back from what it left."""
 
 MARK = 1.15
 """What an item leaves is at the most so many times as large."""
@@ -90,10 +88,7 @@ class Detector:
         self._left: Counted | None = None
         self._visit = Visit()
         self._has_reports = False
-        self._reach_cells = 0
-        self._reach_t_s: float | None = None
-        self._reach_late_ms = 0.0
-        self._reached_across = False
+        self._reach = Reach(settings)
         self._clarity: float | None = None
         self._is_stale = False
         self._is_knocked: bool | None = None
@@ -187,9 +182,12 @@ class Detector:
         if moved or self._is_settling(frame.t_s) or frame.t_s - self._looked_t_s >= self._settings.look_again_s:
             self._look = look_at(self._tray.reference, grey, self._rest.limits)
             self._looked_t_s = frame.t_s
-            self._watch_reach(frame.t_s)
+            if self._look.at_edge:
+                self._reach.see(self._look, frame.t_s, self._rest.still_ms(frame.t_s))
+            else:
+                self._reach = Reach(self._settings)
             item = None if self._counted is None else self._counted.mask
-            is_shadow = self._reaches_unmoved or (self._reached_across and self._counted is None)
+            is_shadow = self._reach.is_unmoved or (self._reach.was_across and self._counted is None)
             if not is_shadow:
                 self._visit.see(self._look, grey, self._tray.reference.grey, item, frame.t_s)
             if not moved:
@@ -433,11 +431,10 @@ class Detector:
         look = self._look
         box = self._region.item_box(look.edge_box) if look.edge_box else None
         is_lid = self._visit.shows_opening or self._lids_rest_t_s >= frame.t_s
-        reaches = look.at_edge and not self._is_veiled and not is_lid
-        reaches &= not self._is_shade_at_edge(frame.t_s)
-        left = reaches and self._is_left_at_edge(frame.t_s)
+        reaches = look.at_edge and not (self._is_veiled or is_lid or self._reach.is_shade(frame.t_s))
+        left = reaches and self._reach.is_left(self._rest.still_ms(frame.t_s))
         self._told.watch(TrayKind.AT_EDGE, frame, box, holds=left)
-        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not left and not self._reached_across)
+        self._told.watch(TrayKind.HAND_PRESENT, frame, box, holds=reaches and not (left or self._reach.was_across))
         if self._clarity is not None:
             self._told.watch(TrayKind.LENS_DIRTY, frame, holds=self._is_veiled)
         if self._state is State.NOT_CLEARED and before is State.WAIT_CLEAR:
@@ -446,35 +443,6 @@ class Detector:
             self._told.tell(TrayKind.TRAY_STAINED, frame, self._item_box())
         if self._state is State.EMPTY and before is not State.EMPTY:
             self._ended(before, frame)
-
-    def _watch_reach(self, t_s: float) -> None:
-        """Since when something reaches in, how large it was, and how long the picture had rested when it was first seen."""
-        if not self._look.at_edge:
-            self._reach_t_s, self._reach_cells, self._reach_late_ms = None, 0, 0.0
-            self._reached_across = False
-            return
-        if self._reach_t_s is None:
-            self._reach_t_s, self._reach_late_ms = t_s, self._rest.still_ms(t_s)
-        elif self._rest.still_ms(t_s) == 0.0:
-            self._reach_late_ms = 0.0
-        self._reach_cells = max(self._reach_cells, self._look.edge_cells)
-        self._reached_across |= self._look.is_across  # a shadow that leaves lies over one edge at last
-
-    @property
-    def _reaches_unmoved(self) -> bool:
-        """What reaches in was never seen to move, as an arm or an item does that comes: light that changes slowly."""
-        return self._reach_late_ms > 1000 * self._settings.look_again_s + self._settings.settle_ms
-
-    def _is_shade_at_edge(self, t_s: float) -> bool:
-        """Unless it stays for long."""
-        is_new = self._reach_t_s is not None and t_s - self._reach_t_s < self._settings.unmoved_s
-        return self._reaches_unmoved and is_new
-
-    def _is_left_at_edge(self, t_s: float) -> bool:
-        """Something lies over the edge and no hand holds it: that has drawn back, or nobody could keep so still."""
-        still_s = self._rest.still_ms(t_s) / 1000
-        drawn_back = self._look.edge_cells < DRAWN_BACK_FRAC * self._reach_cells
-        return still_s >= (self._settings.edge_s if drawn_back else self._settings.edge_still_s)
 
     def _ended(self, before: State, frame: Frame) -> None:
         """The tray is clear again: by hand, or because what lay there fell."""

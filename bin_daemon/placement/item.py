@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -117,14 +117,15 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     )
     is_item[0] = False
     is_item &= ~_lit(is_item, labels, tray, grey, limits)
+    outside = Look(
+        at_edge=reach.cells > 0,
+        edge_box=reach.box,
+        edge_cells=reach.cells,
+        reach=reach.mask,
+        is_across=reach.is_across,
+    )
     if not is_item.any():
-        return Look(
-            at_edge=reach.cells > 0,
-            edge_box=reach.box,
-            edge_cells=reach.cells,
-            reach=reach.mask,
-            is_across=reach.is_across,
-        )
+        return outside
     mask = _with_parts(is_item[labels], labels, number, outlines, limits)
     most = float(np.percentile(away[mask], 90))
     if most < FAINT * limits.strong_grey:
@@ -132,17 +133,7 @@ def look_at(tray: Reference, grey: Grey, limits: Limits) -> Look:
     else:
         contrast = min(limits.settings.box_frac * most, limits.settings.box_factor * limits.strong_grey)
         core = mask & ((away > max(limits.weak_grey, contrast)) | (outlines > 0))
-    return Look(
-        _tight(_box(core), away, mask),
-        mask,
-        reach.cells > 0,
-        False,
-        _count(core, limits),
-        reach.box,
-        reach.cells,
-        reach.mask,
-        reach.is_across,
-    )
+    return replace(outside, box=_tight(_box(core), away, mask), mask=mask, items=_count(core, limits))
 
 
 @dataclass(frozen=True, slots=True)

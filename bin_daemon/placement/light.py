@@ -27,7 +27,7 @@ bottle on a coarse one reaches 0.94, and is told by what it adds."""
 
 
 def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
-    """True when ``grey`` shows the tray's texture where ``patch`` is 1, and in its holes, in another light and no more than that.
+    """True when ``grey`` shows the tray's texture where ``patch`` is 1 (it has no holes), in another light and no more than that.
 
     What lies there adds a pattern; ``added_grey`` is the spread of the faintest.
     """
@@ -37,10 +37,7 @@ def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
     within = slice(y, y + height), slice(x, x + width)
     tray, grey = tray[within], grey[within]
     part = np.ascontiguousarray(patch[within])
-    mask = _inner(part)
-    if cv2.countNonZero(mask) < LEAST_CELLS:
-        contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        mask = _inner(cv2.drawContours(part, contours, -1, 1, cv2.FILLED))
+    mask = cv2.erode(part, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     if cv2.countNonZero(mask) < LEAST_CELLS:
         return False
     factor = cv2.mean(grey, mask)[0] / max(1.0, cv2.mean(tray, mask)[0])
@@ -56,7 +53,3 @@ def is_light(patch: Image, tray: Grey, grey: Grey, added_grey: float) -> bool:
     if float(np.std(over - under)) >= added_grey:
         return False
     return float(np.vdot(under, over)) > ALIKE * float(np.linalg.norm(under)) * float(np.linalg.norm(over))
-
-
-def _inner(patch: cv2.typing.MatLike) -> cv2.typing.MatLike:
-    return cv2.erode(patch, RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)

@@ -35,7 +35,6 @@ class Told:
         self._told_t_s: dict[TrayKind, float] = {}
         self._since_t_s: dict[TrayKind, float] = {}
         self._lasting: set[TrayKind] = set()
-        self._moved_t_s: float | None = None
         self._waiting: deque[TrayOutcome] = deque(maxlen=WAITING_MOST)
 
     def take(self) -> tuple[TrayOutcome, ...]:
@@ -47,20 +46,18 @@ class Told:
     def conditions(self, t_s: float) -> set[str]:
         """What lasts, as the words of `TrayKind`."""
         found = {x.value for x in self._lasting if x not in _SIGHTS.values()}
-        if self._moved_t_s is not None and t_s - self._moved_t_s < self._told_s:
+        if t_s - self._last_t_s(TrayKind.CAMERA_MOVED) < self._told_s:
             found.add(TrayKind.CAMERA_MOVED.value)
         return found
 
     def tell(self, kind: TrayKind, frame: Frame, box: Box | None = None) -> None:
         """It has just happened."""
-        if kind is TrayKind.CAMERA_MOVED:
-            self._moved_t_s = frame.t_s
         self._told_t_s[kind] = frame.t_s
         self._waiting.append(TrayOutcome(kind, frame.t_s, frame.seq, box))
 
     def tell_once(self, kind: TrayKind, frame: Frame, *, since_s: float) -> None:
         """It has happened, and may have been told of while it lasted, at ``since_s`` or later."""
-        if self._told_t_s.get(kind, float("-inf")) < since_s:
+        if self._last_t_s(kind) < since_s:
             self.tell(kind, frame)
 
     def watch(self, kind: TrayKind, frame: Frame, box: Box | None = None, *, holds: bool) -> None:
@@ -78,3 +75,6 @@ class Told:
         """The picture can be trusted, or why not."""
         for each, kind in _SIGHTS.items():
             self.watch(kind, frame, holds=sight is each)
+
+    def _last_t_s(self, kind: TrayKind) -> float:
+        return self._told_t_s.get(kind, float("-inf"))

@@ -15,7 +15,7 @@ import numpy as np
 from bin_daemon.placement.background import odd_cells
 
 if TYPE_CHECKING:
-    from bin_daemon.placement.background import Grey, Reference
+    from bin_daemon.placement.background import Grey, Mask, Reference
     from bin_daemon.placement.states import Limits
 
 STEPS = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-4
@@ -29,22 +29,20 @@ LEAST_CELLS = 0.6
 BETTER = 0.4
 """What is left of the new outlines once the move is undone: an item that lies there, and the finest texture."""
 
-
 FORETOLD = 0.6
 """Share of the new outlines that must be where the move puts them: knocks have 0.9 and more, things 0.4 at the most."""
 
-NEAR = np.ones((3, 3), np.uint8)
+_NEXT = np.ones((3, 3), np.uint8)
 
 
 def is_moved(tray: Reference, grey: Grey, limits: Limits) -> bool:
     """True when a shift and a turn of the tray's picture explain most of what ``grey`` (of its shape) shows anew."""
-    here = _new(tray, grey, limits)
-    before, now = _relief(tray.grey), _relief(grey)
-    fit = _fit(before, now)
-    return fit is not None and _explains(tray, grey, fit, here, limits)
+    shown = _new(tray, grey, limits)
+    fit = _fit(_relief(tray.grey), _relief(grey))
+    return fit is not None and _explains(tray, grey, fit, shown, limits)
 
 
-def _explains(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits) -> bool:
+def _explains(tray: Reference, grey: Grey, fit: Grey, shown: Mask, limits: Limits) -> bool:
     rows, columns = grey.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]], np.float32)
     far = np.linalg.norm(corners @ fit.T - corners[:, :2], axis=1)
@@ -56,22 +54,23 @@ def _explains(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits)
     )
     known = cv2.warpAffine(np.ones(grey.shape, np.uint8), fit, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     known = cv2.erode(known, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    there = _new(tray, np.asarray(back, np.float32), limits, np.asarray(known, np.uint8) > 0)
-    return there < BETTER * here * float(known.mean()) and _foretells(tray, grey, fit, here, limits)
+    there = int(np.count_nonzero(_new(tray, np.asarray(back, np.float32), limits) & (np.asarray(known, np.uint8) > 0)))
+    if there >= BETTER * int(np.count_nonzero(shown)) * float(known.mean()):
+        return False
+    return _foretells(tray, fit, shown, limits)
 
 
-def _foretells(tray: Reference, grey: Grey, fit: Grey, here: int, limits: Limits) -> bool:
+def _foretells(tray: Reference, fit: Grey, shown: Mask, limits: Limits) -> bool:
     """The tray's own picture, moved so, has its new outlines where they are seen: along its only edge a tray fits everywhere."""
-    rows, columns = grey.shape
+    rows, columns = shown.shape
     moved = cv2.warpAffine(tray.grey, fit, (columns, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    foretold = (tray.outlines(np.asarray(moved, np.float32)) > limits.outline_grey).astype(np.uint8)
-    return _new(tray, grey, limits, cv2.dilate(foretold, NEAR) > 0) >= FORETOLD * here
+    foretold = cv2.dilate(_new(tray, np.asarray(moved, np.float32), limits).astype(np.uint8), _NEXT) > 0
+    return int(np.count_nonzero(shown & foretold)) >= FORETOLD * int(np.count_nonzero(shown))
 
 
-def _new(tray: Reference, grey: Grey, limits: Limits, known: np.ndarray | None = None) -> int:
-    """Cells with outlines that the tray has not."""
-    found = tray.outlines(grey) > limits.outline_grey
-    return int(np.count_nonzero(found if known is None else found & known))
+def _new(tray: Reference, grey: Grey, limits: Limits) -> Mask:
+    """Where there are outlines that the tray has not."""
+    return np.asarray(tray.outlines(grey) > limits.outline_grey, np.bool_)
 
 
 def _fit(before: Grey, now: Grey) -> Grey | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from bin_daemon.domain import Sight
+from bin_daemon.domain import PLACED, Sight
 from bin_daemon.placement.region import CELL, Region
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Colour = tuple[int, int, int]
 WHITE, REGION = (255, 255, 255), (200, 160, 60)
 MASK, EDGE, CANDIDATE, TOLD = (60, 200, 60), (0, 140, 255), (60, 220, 255), (80, 255, 80)
 ALARM = (60, 60, 255)
-PLACED = frozenset({"placement", "multi_item"})
 SHOW_S = 1.5
 """An outcome stays on the picture for so long, or nobody could read it."""
 LINES = 3
@@ -106,7 +105,7 @@ def status_lines(thought: Thought, settings: PlacementSettings) -> tuple[str, ..
 
 
 def _colour(outcome: TrayOutcome) -> Colour:
-    return TOLD if outcome.kind.value in PLACED else ALARM
+    return TOLD if outcome.kind in PLACED else ALARM
 
 
 def _rectangle(picture: Image, box: Box, colour: Colour, thickness: int) -> None:

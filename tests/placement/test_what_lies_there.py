@@ -32,7 +32,7 @@ def test_what_hides_the_counted_item_and_is_larger_lies_on_top() -> None:
 
 
 def test_a_wet_place_in_the_items_outline_is_no_second_item() -> None:
-    """A lid has opened and nobody came: what is left, as large as the item and darker, is told as a stain."""
+    """A lid has opened and nobody came: what is left in its outline is told as a stain."""
     bare, watch = drawn_tray(), Watch()
     lain = with_item(bare, grey=-45)
     wet = bare.copy()
@@ -44,8 +44,7 @@ def test_a_wet_place_in_the_items_outline_is_no_second_item() -> None:
     watch.show(with_shaft(wet, 24), seconds=1.3, lids=OPEN)
     watch.show(*(with_shaft(wet, w) for w in range(24, -1, -4)), lids=OPEN)
     watch.show(wet, seconds=3.0, lids=SHUT)
-    assert watch.told.count("placement") == 1
-    assert not {"multi_item"} & set(watch.told)
+    assert watch.told == ["placement", "tray_stained"]
 
 
 def test_fog_that_comes_is_no_item() -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bin_daemon import domain
 from bin_daemon.domain import LidPosition, LidsState, LidState
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from bin_daemon.domain import Box, Frame
 
-PLACED = frozenset({"placement", "multi_item"})
+PLACED = frozenset(kind.value for kind in domain.PLACED)
 """The kinds that count as a placement: something that nobody had counted has come to rest."""
 
 TRAVEL_S = 0.35

@@ -48,8 +48,9 @@ def fuzz(name: str, program: Path, folder: Path, runs: int) -> Fuzzed:
     _, write, longest = FUZZERS[name]
     write(folder)
     options = ["-seed=1", f"-runs={runs}", f"-max_len={longest}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
-    # Resident memory is the sanitizers' shadow, which a kernel may hold in huge pages; the core has no heap.
-    options.append("-rss_limit_mb=0")
+    options += [
+        "-rss_limit_mb=0"
+    ]  # that is the sanitizers' shadow, which a kernel may hold in huge pages: no heap here
     done = subprocess.run([program, *options, folder], capture_output=True, text=True, errors="replace", check=False)
     return Fuzzed(done.returncode, done.stderr)
 
